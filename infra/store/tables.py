@@ -1,0 +1,293 @@
+"""Every table. Alembic's first migration creates them from here; hypertables, policies and aggregates are added
+where TimescaleDB is (``infra.migrations``)."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSON, JSONB, REAL
+
+metadata = MetaData()
+
+
+def _time(name: str, *, nullable: bool = False, primary_key: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, primary_key=primary_key)
+
+
+# --- the worker's own: where each group stands, and what it remembers of each vehicle ---------------------
+
+lane_position = Table(
+    "lane_position",
+    metadata,
+    Column("consumer_group", Text, primary_key=True),
+    Column("lane", Integer, primary_key=True),
+    Column("version", BigInteger, nullable=False),  # the fence
+    Column("offsets", JSONB, nullable=False),  # topic -> next offset
+)
+
+vehicle_state = Table(
+    "vehicle_state",
+    metadata,
+    Column("consumer_group", Text, primary_key=True),
+    Column("vehicle_id", Text, primary_key=True),
+    Column("rules_version", Text, primary_key=True),
+    Column("lane", Integer, nullable=False),
+    Column("state", JSON, nullable=False),  # {"order": …, "room": …}
+    Column("wake_us", BigInteger),  # arrival time at which the vehicle wants to be looked at again; null: never
+    Index("vehicle_state_wake", "consumer_group", "lane", "wake_us", postgresql_where="wake_us IS NOT NULL"),
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("dead_letter_id", Uuid, primary_key=True),  # derived from group, topic, lane, offset, reason
+    Column("consumer_group", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("lane", Integer, nullable=False),
+    Column("record_offset", BigInteger, nullable=False),
+    Column("vehicle_id", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("rows", Integer, nullable=False),  # samples or messages it stands for
+    Column("payload", LargeBinary),  # the whole message where it could not be read; null where detail says all
+    _time("arrived_at"),
+    Index("dead_letter_arrived", "arrived_at"),
+)
+
+stream_count = Table(
+    "stream_count",
+    metadata,
+    Column("consumer_group", Text, primary_key=True),
+    Column("vehicle_id", Text, primary_key=True),
+    Column("word", Text, primary_key=True),  # messages, gps_samples, imu_samples, frames, duplicate, late, missing, …
+    Column("total", BigInteger, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("outbox_id", BigInteger, Identity(), primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    _time("sent_at", nullable=True),
+)
+
+score_due = Table(  # append only: a driver's day or a trip whose score must be computed again
+    "score_due",
+    metadata,
+    Column("due_id", BigInteger, Identity(), primary_key=True),
+    Column("vehicle_id", Text, nullable=False),
+    Column("driver_id", Text),
+    _time("at"),  # an instant of the day concerned
+)
+
+# --- who is who -------------------------------------------------------------------------------------------
+
+driver = Table(
+    "driver",
+    metadata,
+    Column("driver_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+)
+
+vehicle = Table(
+    "vehicle",
+    metadata,
+    Column("vehicle_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("vehicle_class", Text, nullable=False),
+)
+
+device = Table(
+    "device",
+    metadata,
+    Column("device_id", Text, primary_key=True),
+    Column("vehicle_id", Text, ForeignKey("vehicle.vehicle_id"), nullable=False),
+    Column("token_hash", Text, nullable=False, unique=True),  # SHA-256 of a 256-bit random token
+    _time("created_at"),
+    _time("revoked_at", nullable=True),
+)
+
+app_user = Table(
+    "app_user",
+    metadata,
+    Column("username", Text, primary_key=True),
+    Column("role", Text, nullable=False),  # manager, coach, driver
+    Column("driver_id", Text),  # a user of role driver sees this driver only
+    Column("password_hash", Text, nullable=False),  # argon2
+    _time("created_at"),
+    _time("disabled_at", nullable=True),
+)
+
+# --- what the vehicles said -------------------------------------------------------------------------------
+# No unique key on the three below: the fence and the sequence numbers already make every row once, and plain
+# COPY into a table without one is what TimescaleDB compresses directly.
+
+position = Table(
+    "position",
+    metadata,
+    _time("time"),
+    Column("vehicle_id", Text, nullable=False),
+    Column("driver_id", Text),
+    Column("lat", Float, nullable=False),
+    Column("lon", Float, nullable=False),
+    Column("speed_mps", REAL),
+    Column("heading_deg", REAL),
+    Column("accuracy_m", REAL),
+    Column("speed_limit_mps", REAL),
+    Column("odometer_m", Float),
+    Column("ignition", SmallInteger),  # 1, 0, null unknown
+    Column("belt_buckled", SmallInteger),
+    Index("position_vehicle_time", "vehicle_id", "time"),
+)
+
+motion = Table(  # accelerations of one second: in m/s², in the frame that the device sent them in
+    "motion",
+    metadata,
+    _time("time"),
+    Column("vehicle_id", Text, nullable=False),
+    Column("samples", SmallInteger, nullable=False),
+    *(
+        Column(f"{axis}_{statistic}", REAL, nullable=False)
+        for axis in ("accel_x", "accel_y", "accel_z")
+        for statistic in ("mean", "min", "max", "rms")
+    ),
+    *(
+        Column(f"{axis}_{statistic}", REAL)
+        for axis in ("gyro_x", "gyro_y", "gyro_z")
+        for statistic in ("mean", "min", "max", "rms")
+    ),
+    Index("motion_vehicle_time", "vehicle_id", "time"),
+)
+
+observation = Table(  # what vision saw on one frame
+    "observation",
+    metadata,
+    _time("time"),
+    Column("vehicle_id", Text, nullable=False),
+    Column("camera", Text, nullable=False),
+    Column("face_found", Boolean, nullable=False),
+    Column("eye_openness", REAL),  # 0 closed … 1 this driver's usual
+    Column("perclos", REAL),  # share of the last minute with eyes at least 80 % closed
+    Column("speed_mps", REAL),
+    Index("observation_vehicle_time", "vehicle_id", "time"),
+)
+
+# --- what the rooms found ---------------------------------------------------------------------------------
+
+trip = Table(
+    "trip",
+    metadata,
+    Column("trip_id", Uuid, primary_key=True),
+    Column("vehicle_id", Text, nullable=False),
+    Column("driver_id", Text),
+    Column("status", Text, nullable=False),
+    _time("start_at"),
+    _time("end_at"),
+    Column("distance_m", Float, nullable=False),
+    Column("driving_s", Float, nullable=False),
+    Column("limit_known_s", Float, nullable=False),
+    Column("over_light_s", Float, nullable=False),
+    Column("over_moderate_s", Float, nullable=False),
+    Column("over_heavy_s", Float, nullable=False),
+    Column("over_severe_s", Float, nullable=False),
+    Column("max_speed_mps", Float, nullable=False),
+    Column("start_lat", Float),
+    Column("start_lon", Float),
+    Column("end_lat", Float),
+    Column("end_lon", Float),
+    Column("rules_version", Text, nullable=False),
+    Index("trip_vehicle_start", "vehicle_id", "start_at"),
+    Index("trip_driver_start", "driver_id", "start_at"),
+)
+
+safety_event = Table(
+    "safety_event",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("vehicle_id", Text, nullable=False),
+    Column("driver_id", Text),
+    Column("kind", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    _time("start_at"),
+    _time("end_at"),
+    Column("lat", Float),
+    Column("lon", Float),
+    Column("speed_mps", Float),
+    Column("peak", Float, nullable=False),
+    Column("peak_unit", Text, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("rules_version", Text, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    # the desk's columns; a worker that writes an event again leaves them as they are
+    Column("review_state", Text, nullable=False, server_default="needs_review"),
+    Column("dismissal_reason", Text),
+    _time("reviewed_at", nullable=True),
+    Column("reviewed_by", Text),
+    Index("safety_event_start", "start_at"),
+    Index("safety_event_vehicle_start", "vehicle_id", "start_at"),
+    Index("safety_event_driver_start", "driver_id", "start_at"),
+)
+
+event_trace = Table(
+    "event_trace",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("samples", LargeBinary, nullable=False),  # Arrow IPC of ImuSamples' columns, ±10 s
+)
+
+event_media = Table(
+    "event_media",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("path", Text, primary_key=True),  # inside the media store
+    Column("kind", Text, nullable=False),
+    _time("time"),
+)
+
+review_action = Table(  # the audit log: who did what to an event, for ever
+    "review_action",
+    metadata,
+    Column("action_id", BigInteger, Identity(), primary_key=True),
+    Column("event_id", Uuid, ForeignKey("safety_event.event_id"), nullable=False),
+    Column("username", Text, nullable=False),
+    Column("from_state", Text, nullable=False),
+    Column("to_state", Text, nullable=False),
+    Column("reason", Text),
+    Column("comment", Text, nullable=False, server_default=""),
+    _time("at"),
+    Index("review_action_event", "event_id"),
+)
+
+score = Table(
+    "score",
+    metadata,
+    Column("scope", Text, primary_key=True),  # trip, driver_day
+    Column("scope_id", Text, primary_key=True),  # trip id, driver id
+    Column("day", Date, primary_key=True),  # in the fleet's time zone
+    Column("formula", Text, primary_key=True),
+    Column("value", Float),  # 0..100; null: nothing driven
+    Column("distance_m", Float, nullable=False),
+    Column("driving_s", Float, nullable=False),
+    Column("over_limit_s", Float, nullable=False),
+    Column("limit_known_s", Float, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("ledger", JSONB, nullable=False),  # list of {"what", "count", "points", "why"}
+)
