@@ -1,0 +1,48 @@
+# Every verb sets up what it needs: `make demo` and `make test` work on a fresh clone with Python 3.11 or 3.12.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+SERVICE ?= gateway
+
+.PHONY: help demo test lint bench bench-ingest run clean constraints
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+demo: $(VENV)/.installed  ## replay the recorded drives through everything, embedded, and serve the dashboard
+	@$(BIN)/rumblestrip demo $(ARGS)
+
+test: $(VENV)/.installed-dev  ## all tests, those on a real Kafka, TimescaleDB and browser included
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev  ## style, types, floors, sizes
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python tests/sizes.py
+
+bench: bench-ingest  ## figures to build/bench/*.json
+
+bench-ingest: $(VENV)/.installed-dev  ## gateway, Kafka, workers, TimescaleDB: data points per second
+	@$(BIN)/python -m tests.bench.ingest $(ARGS)
+
+run: $(VENV)/.installed  ## one service: make run SERVICE=gateway
+	@$(BIN)/rumblestrip run $(SERVICE) $(ARGS)
+
+clean:  ## environment, caches and build results; recorded data in .rumblestrip stays
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+constraints: $(VENV)/.installed-dev  ## renew constraints.txt from what this environment holds
+	@{ echo "# Tested together. Renew with: make constraints"; $(BIN)/uv pip freeze --exclude-editable | grep == ; } > constraints.txt
+
+# uv resolves and installs in seconds what takes pip minutes.
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12) and "Rumblestrip needs Python 3.11 or 3.12; try: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+
+$(VENV)/.installed: $(BIN)/uv pyproject.toml constraints.txt
+	@$(BIN)/uv pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/uv pyproject.toml constraints.txt
+	@$(BIN)/uv pip install --quiet -c constraints.txt -e '.[dev,services]'
+	@touch $@ $(VENV)/.installed
