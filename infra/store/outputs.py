@@ -5,10 +5,37 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
+from sqlalchemy import Boolean, Table
+from sqlalchemy.dialects.postgresql import REAL
+from sqlalchemy.types import DateTime, Float, SmallInteger, Text, TypeEngine
 
 from infra.contracts.events import SafetyEvent, Trace, Trip
+from infra.store import tables
+
+_ARROW: tuple[tuple[type[TypeEngine[Any]], pa.DataType], ...] = (  # first that fits; REAL is a Float too
+    (DateTime, pa.timestamp("us", tz="UTC")),
+    (REAL, pa.float32()),
+    (Float, pa.float64()),
+    (SmallInteger, pa.int16()),
+    (Boolean, pa.bool_()),
+    (Text, pa.string()),
+)
+
+
+def arrow_schema(table: Table) -> pa.Schema:
+    """The columns of a table, in its order, as the Arrow types that go into it by COPY BINARY."""
+    return pa.schema(
+        pa.field(column.name, next(kind for sql, kind in _ARROW if isinstance(column.type, sql)), column.nullable)
+        for column in table.columns
+    )
+
+
+POSITION_SCHEMA = arrow_schema(tables.position)
+MOTION_SCHEMA = arrow_schema(tables.motion)
+OBSERVATION_SCHEMA = arrow_schema(tables.observation)
 
 CountKey = tuple[str, str]
 """(vehicle, word)"""
@@ -40,7 +67,8 @@ class ScoreDue:
 
 @dataclass(slots=True)
 class Outputs:
-    """Rows for the store. Columnar ones are Arrow tables with the columns of their table; None for none."""
+    """Rows for the store. Columnar ones are Arrow tables of exactly POSITION_SCHEMA, MOTION_SCHEMA and
+    OBSERVATION_SCHEMA; None for none."""
 
     positions: pa.Table | None = None
     motion: pa.Table | None = None
