@@ -22,6 +22,10 @@ class LaneLost(Exception):
     """The consumer no longer owns the lane it acted on."""
 
 
+class RecordsGone(LookupError):
+    """The log no longer holds the offsets that the group wants to read next: retention was shorter than an outage."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One message as the bus holds it."""
@@ -31,7 +35,7 @@ class Record:
     offset: int
     key: str  # the vehicle
     value: bytes = field(repr=False)
-    arrived_us: int  # the broker's time stamp of the record: part of the log, the same on every reading
+    arrived_us: int  # the record's time stamp, whole milliseconds: part of the log, the same on every reading
 
 
 class Producer(Protocol):
@@ -40,6 +44,9 @@ class Producer(Protocol):
 
         Call from a running event loop. Raises BusUnavailable or MessageTooLarge when awaited.
         """
+
+    def publish_to_lane(self, topic: str, lane: int, value: bytes, arrived_us: int) -> Awaitable[None]:
+        """As ``publish``, for a record that belongs to no vehicle (a tick): its key is empty."""
 
     def ready(self) -> bool:
         """Whether the broker answers now."""
