@@ -73,6 +73,31 @@ class Settings(BaseSettings):
         description="A worker stops, loudly, after this many bad messages in a row.",
     )
 
+    state_cache: int = Field(
+        20_000, ge=1, title="Vehicles remembered", description="States a worker keeps in memory; others are read again."
+    )
+    max_held_bytes: int = Field(
+        2_000_000,
+        ge=0,
+        title="Most bytes held",
+        description="Of one device's messages that wait for a missing one. Over it the wait ends early.",
+    )
+    tick_s: float = Field(
+        30.0,
+        gt=0,
+        title="Tick (s)",
+        description="How often a tick is put into every lane, so that waiting ends where nothing else comes.",
+    )
+    max_message_bytes: int = Field(
+        5_000_000, ge=1_000, title="Largest message (bytes)", description="On the bus. Topics are created with it."
+    )
+    topic_retention_hours: int = Field(
+        168,
+        ge=1,
+        title="Topics kept (hours)",
+        description="How long the log outlives a worker's outage. Topics are created with it.",
+    )
+
     gateway_host: str = Field("127.0.0.1", title="Gateway address", description="0.0.0.0 to serve the network.")
     gateway_port: int = Field(8600, ge=0, le=65535, title="Gateway port", description="0: any free port.")
     max_body_bytes: int = Field(

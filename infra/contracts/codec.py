@@ -29,7 +29,7 @@ from infra.contracts.telemetry import (
 )
 
 VERSION = 1
-_KIND = b"rumblestrip"  # schema metadata: "telemetry/1", "frame/1"
+_KIND = b"rumblestrip"  # schema metadata: "telemetry/1", "frame/1", "tick/1"
 
 Message = TelemetryBatch | Frame
 Samples = TypeVar("Samples", GpsSamples, ImuSamples)
@@ -82,12 +82,29 @@ FRAME_SCHEMA = pa.schema(
 )
 
 
+TICK_SCHEMA = pa.schema([pa.field("sent_us", pa.int64())], metadata={_KIND: f"tick/{VERSION}".encode()})
+
+
 def encode(message: Message) -> bytes:
     """The bytes of a message, in the newest version."""
     if isinstance(message, Frame):
         columns = [pa.array([getattr(message, f.name)], f.type) for f in FRAME_SCHEMA]
         return _stream(FRAME_SCHEMA, columns)
     return _stream(TELEMETRY_SCHEMA, _telemetry_columns(message))
+
+
+def encode_tick(sent_us: int) -> bytes:
+    """A record of no vehicle: it moves a lane's arrival time on where nothing else comes."""
+    return _stream(TICK_SCHEMA, [pa.array([sent_us], pa.int64())])
+
+
+def decode_tick(payload: bytes) -> int:
+    """When the tick was sent. Raises DecodeError where the bytes are no tick."""
+    batch = _read(payload)
+    kind = (batch.schema.metadata or {}).get(_KIND, b"")
+    if not kind.startswith(b"tick/") or batch.num_rows != 1 or "sent_us" not in batch.schema.names:
+        raise DecodeError("unknown_kind", f"a record without a key is a tick; this one says {kind!r}")
+    return int(batch.column("sent_us")[0].as_py())
 
 
 def decode(payload: bytes) -> Message:

@@ -35,7 +35,12 @@ class Delivery:
 @dataclass(slots=True)
 class Folded(Generic[State]):
     """The outcome of a fold: new states of the vehicles that were touched, what to write, and at which arrival
-    time (see ``Record.arrived_us``) a vehicle wants to be woken if nothing comes before."""
+    time (see ``Record.arrived_us``) a vehicle wants to be woken.
+
+    A wish replaces the vehicle's earlier one; a touched vehicle without a wish is not woken. It is woken at the
+    first record of its lane that arrived then or later, before that record is folded, and not sooner than 30 s
+    after what it was last folded with (``folding.SOONEST_WAKE_S``).
+    """
 
     states: dict[str, State]
     outputs: Outputs = field(default_factory=Outputs)
@@ -55,7 +60,10 @@ class Step(Protocol[State]):
     def dump(self, state: State) -> JsonObject: ...
 
     def prepare(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-        """Expensive, stateless work (inference), batched over vehicles, before any state is looked at."""
+        """Expensive, stateless work (inference), batched over vehicles, before any room's state is looked at.
+
+        Returns as many deliveries, in the same order.
+        """
 
     def fold(
         self, states: Mapping[str, State], deliveries: Sequence[Delivery], woken: Mapping[str, int]
@@ -65,8 +73,8 @@ class Step(Protocol[State]):
         Args:
             states: of every vehicle in ``deliveries`` and ``woken``.
             deliveries: of several vehicles, mixed; those of one vehicle in order.
-            woken: vehicles whose wake-up time has come (vehicle to the lane's arrival time now).
-                They are folded after the deliveries.
+            woken: vehicles whose wake-up time has come (vehicle to the time it had asked for).
+                None of them is in ``deliveries``.
 
         Returns:
             States of touched vehicles only. Any split of the same deliveries into calls must add up to the

@@ -39,6 +39,7 @@ lane_position = Table(
     Column("lane", Integer, primary_key=True),
     Column("version", BigInteger, nullable=False),  # the fence
     Column("offsets", JSONB, nullable=False),  # topic -> next offset
+    Column("clocks", JSONB, nullable=False),  # topic -> newest arrival time up to there, microseconds
 )
 
 vehicle_state = Table(
