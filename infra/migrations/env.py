@@ -1,0 +1,14 @@
+"""Alembic runs this file: the revisions, on the connection that ``infra.migrations.upgrade`` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from infra.store.tables import metadata
+
+connection = context.config.attributes["connection"]
+if connection is None:
+    raise SystemExit("run `rumblestrip migrate`: this project's migrations need no alembic command")
+context.configure(connection=connection, target_metadata=metadata)
+with context.begin_transaction():
+    context.run_migrations()
