@@ -27,7 +27,9 @@ from infra.runtime import ordering
 from infra.runtime.folding import Folding, LaneWork, Memory, Outcome, longest_bad_run, read_lane
 from infra.runtime.step import Step
 from infra.settings import Settings
+from infra.store import outputs
 from infra.store.engine import StoreUnavailable
+from infra.store.media import MediaStore
 from infra.store.outputs import Outputs
 from infra.store.positions import Position, move_fence, read_positions
 from infra.store.states import StateRow, StoredState, load_states, load_wakes, save_states
@@ -35,8 +37,8 @@ from infra.store.states import StateRow, StoredState, load_states, load_wakes, s
 logger = logging.getLogger(__name__)
 
 State = TypeVar("State")
-Writer = Callable[[Connection, str, Outputs], None]
-"""Writes a group's outputs on the connection; never commits."""
+Writer = Callable[[Connection, Outputs, MediaStore, str], None]
+"""``infra.store.outputs.write``: writes a group's outputs on the connection; never commits."""
 Chore = Callable[[Engine], int]
 """Work of a room besides its step, in ``transaction``s of its own. Returns how much it did; 0 for nothing to do."""
 
@@ -81,14 +83,16 @@ class Worker(Generic[State]):
         bus: Bus,
         engine: Engine,
         settings: Settings,
+        media: MediaStore,
         *,
-        write: Writer,
         chores: Sequence[Chore] = (),
+        write: Writer = outputs.write,
     ) -> None:
         self._step = step
         self._bus = bus
         self._engine = engine
         self._settings = settings
+        self._media = media
         self._write = write
         self._chores = chores
         self._limits = ordering.Limits(int(settings.late_window_s * SECOND_US), settings.max_held_bytes)
@@ -268,12 +272,12 @@ class Worker(Generic[State]):
             )
         return still
 
-    def _commit(self, moved: Sequence[Position], outputs: Outputs, rows: Sequence[StateRow]) -> None:
+    def _commit(self, moved: Sequence[Position], written: Outputs, rows: Sequence[StateRow]) -> None:
         with transaction(self._engine) as connection:
             lost = move_fence(connection, self._step.group, moved)
             if lost:
                 raise _Fenced(lost)
-            self._write(connection, self._step.group, outputs)
+            self._write(connection, written, self._media, self._step.group)
             if rows:
                 save_states(connection, self._step.group, self._step.rules_version, rows)
 
