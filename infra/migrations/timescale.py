@@ -48,9 +48,9 @@ AGGREGATES = (  # days are UTC days; sums and counts rather than means, because 
         "minute",
         "day",
         "1 day",
-        "sum(samples)::int8 AS samples, sum(speed_samples)::int8 AS speed_samples, sum(speed_sum_mps) AS speed_sum_mps, "
-        "max(speed_max_mps) AS speed_max_mps, min(odometer_min_m) AS odometer_min_m, "
-        "max(odometer_max_m) AS odometer_max_m",
+        "sum(samples)::int8 AS samples, sum(speed_samples)::int8 AS speed_samples, "
+        "sum(speed_sum_mps) AS speed_sum_mps, max(speed_max_mps) AS speed_max_mps, "
+        "min(odometer_min_m) AS odometer_min_m, max(odometer_max_m) AS odometer_max_m",
         "1 hour",
         "1 day",
     ),
@@ -131,7 +131,8 @@ def _retention_days(connection: Connection) -> int | None:
         "SELECT extract(day FROM (config->>'drop_after')::interval)::int FROM timescaledb_information.jobs "
         "WHERE proc_name = 'policy_retention' AND hypertable_name = 'position'"
     )
-    return connection.scalar(text(query))
+    days: int | None = connection.scalar(text(query))
+    return days
 
 
 def _apply_policies(connection: Connection, days: int) -> None:

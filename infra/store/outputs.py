@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+import orjson
 import pyarrow as pa
-from sqlalchemy import Boolean, Table
-from sqlalchemy.dialects.postgresql import REAL
-from sqlalchemy.types import DateTime, Float, SmallInteger, Text, TypeEngine
+from sqlalchemy import Connection
 
+from infra.clock import to_datetime
 from infra.contracts.events import SafetyEvent, Trace, Trip
 from infra.store import tables
+from infra.store.bulk import Row, arrow_schema, copy, insert, replacing, target
+from infra.store.media import MediaStore
 
-_ARROW: tuple[tuple[type[TypeEngine[Any]], pa.DataType], ...] = (  # first that fits; REAL is a Float too
-    (DateTime, pa.timestamp("us", tz="UTC")),
-    (REAL, pa.float32()),
-    (Float, pa.float64()),
-    (SmallInteger, pa.int16()),
-    (Boolean, pa.bool_()),
-    (Text, pa.string()),
-)
-
-
-def arrow_schema(table: Table) -> pa.Schema:
-    """The columns of a table, in its order, as the Arrow types that go into it by COPY BINARY."""
-    return pa.schema(
-        pa.field(column.name, next(kind for sql, kind in _ARROW if isinstance(column.type, sql)), column.nullable)
-        for column in table.columns
-    )
-
+_DESK = ("review_state", "dismissal_reason", "reviewed_at", "reviewed_by")  # a worker never writes these
+_KEEP = "ON CONFLICT DO NOTHING"
+_ADD = "ON CONFLICT (consumer_group, vehicle_id, word) DO UPDATE SET total = stream_count.total + excluded.total"
+_TRIP = replacing(tables.trip)
+_EVENT = replacing(tables.safety_event, leave=_DESK)
+_TRACE = replacing(tables.event_trace)
+_MEDIA = target(tables.event_media, _KEEP)
+_DUE = target(tables.score_due, "", leave=("due_id",))
+_DEAD_LETTER = target(tables.dead_letter, _KEEP)
+_COUNT = target(tables.stream_count, _ADD)
 
 POSITION_SCHEMA = arrow_schema(tables.position)
 MOTION_SCHEMA = arrow_schema(tables.motion)
 OBSERVATION_SCHEMA = arrow_schema(tables.observation)
+
+_DEAD_LETTER_IDS = uuid.UUID("8a6e2c0e-7b64-5f1d-9d0c-3f6c1d9b2a47")
+_JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 CountKey = tuple[str, str]
 """(vehicle, word)"""
@@ -79,3 +77,70 @@ class Outputs:
     score_due: Sequence[ScoreDue] = ()
     dead_letters: Sequence[DeadLetter] = ()
     counts: Counter[CountKey] = field(default_factory=Counter)
+
+
+def write(connection: Connection, outputs: Outputs, media: MediaStore, group: str) -> None:
+    """Write everything on the caller's transaction; the caller commits.
+
+    Media go first and outside the transaction: a file without its row is harmless, a row without its file is not.
+
+    Args:
+        group: the consumer group, whose dead letters and counts these are.
+    """
+    _write_media(outputs.events, media)
+    copy(connection, tables.position, outputs.positions)
+    copy(connection, tables.motion, outputs.motion)
+    copy(connection, tables.observation, outputs.observations)
+    insert(connection, _TRIP, {t.trip_id: _trip_row(t) for t in outputs.trips}.values())
+    insert(connection, _EVENT, {e.event_id: _event_row(e) for e in outputs.events}.values())
+    insert(connection, _MEDIA, _media_rows(outputs.events))
+    insert(connection, _TRACE, {t.event_id: (t.event_id, t.samples) for t in outputs.traces}.values())
+    insert(connection, _DUE, [(due.vehicle_id, due.driver_id, to_datetime(due.at_us)) for due in outputs.score_due])
+    insert(connection, _DEAD_LETTER, _dead_letter_rows(outputs.dead_letters, group))
+    insert(connection, _COUNT, [(group, *key, total) for key, total in sorted(outputs.counts.items()) if total])
+
+
+# --- rows, in the order of their table's columns ---
+
+
+def _write_media(events: Sequence[SafetyEvent], media: MediaStore) -> None:
+    for event in events:
+        for item in event.media:
+            media.write(item.path, item.content)
+
+
+def _trip_row(trip: Trip) -> Row:
+    start, end = to_datetime(trip.start_us), to_datetime(trip.end_us)
+    measures = (getattr(trip, name) for name in _TRIP.columns[6:])
+    return (trip.trip_id, trip.vehicle_id, trip.driver_id, trip.status.value, start, end, *measures)
+
+
+def _event_row(event: SafetyEvent) -> Row:
+    what = (event.event_id, event.vehicle_id, event.driver_id, event.kind.value, event.severity.value)
+    measures = (getattr(event, name) for name in _EVENT.columns[7:-1])
+    return (
+        *what,
+        to_datetime(event.start_us),
+        to_datetime(event.end_us),
+        *measures,
+        orjson.dumps(event.evidence, option=_JSON).decode(),
+    )
+
+
+def _media_rows(events: Sequence[SafetyEvent]) -> Iterable[Row]:
+    return {
+        (event.event_id, item.path): (event.event_id, item.path, item.kind.value, to_datetime(item.time_us))
+        for event in events
+        for item in event.media
+    }.values()
+
+
+def _dead_letter_rows(letters: Sequence[DeadLetter], group: str) -> Iterable[Row]:
+    rows = {}
+    for letter in letters:
+        place = f"{group}|{letter.topic}|{letter.lane}|{letter.offset}|{letter.reason}|{letter.detail}"
+        key = uuid.uuid5(_DEAD_LETTER_IDS, place)
+        where = (letter.topic, letter.lane, letter.offset, letter.vehicle_id)
+        why = (letter.reason, letter.detail, letter.rows, letter.payload)
+        rows[key] = (key, group, *where, *why, to_datetime(letter.arrived_us))
+    return rows.values()
