@@ -8,6 +8,7 @@ one reads as unknown, and what was written by an older version decodes for ever
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -147,6 +148,14 @@ def _telemetry_columns(batch: TelemetryBatch) -> list[pa.Array]:
         offsets = pa.array([0, len(samples)], pa.int32())
         columns += [pa.ListArray.from_arrays(offsets, pa.array(getattr(samples, f.name))) for f in fields(samples)]
     return columns
+
+
+def read_stream(payload: bytes) -> Iterator[pa.RecordBatch]:
+    """The record batches of an Arrow IPC stream. Raises DecodeError."""
+    try:
+        yield from pa.ipc.open_stream(pa.py_buffer(payload))
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise DecodeError("not_arrow", str(error)[:200]) from error
 
 
 def _read(payload: bytes) -> pa.RecordBatch:

@@ -1,0 +1,71 @@
+"""The door: an HTTP app that authenticates, validates, normalises and publishes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+from fastapi import FastAPI
+from sqlalchemy import Engine
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from infra.bus.port import Bus
+from infra.clock import Clock
+from infra.metrics import GATEWAY_REQUESTS, GATEWAY_SECONDS
+from infra.settings import Settings
+from infra.store import registry
+from infra.store.registry import Identity
+from ingest import problems, routes_frames, routes_health, routes_telemetry
+from ingest.auth import Tokens
+from ingest.door import Door
+from ingest.quota import Quota
+
+_DESCRIPTION = "Telemetry and dashcam frames of a fleet. Errors are RFC 9457 problem details, everywhere."
+_PATHS = frozenset({routes_telemetry.PATH, routes_frames.PATH, "/healthz", "/readyz", "/metrics"})
+
+
+def build_app(settings: Settings, engine: Engine, bus: Bus, clock: Clock) -> FastAPI:
+    """The app. Serve it anywhere that speaks ASGI; it opens one producer on the bus."""
+    producer = bus.producer()
+
+    def lookup(hashes: Iterable[str]) -> Mapping[str, Identity]:
+        with engine.connect() as connection:
+            return registry.find_by_hash(connection, hashes)
+
+    door = Door(settings, Tokens(lookup, clock), Quota(settings.requests_per_minute), producer, clock)
+    app = FastAPI(title="Rumblestrip gateway", version="1", description=_DESCRIPTION)
+    app.state.producer = producer
+    for router in (routes_telemetry.router(door), routes_frames.router(door), routes_health.router(engine, producer)):
+        app.include_router(router)
+    problems.install(app)
+    app.add_middleware(Meter)
+    _describe_token(app)
+    return app
+
+
+class Meter:
+    """Counts and times every answer, by route. Plain ASGI: Starlette's base class costs as much as a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        route = scope["path"] if scope["path"] in _PATHS else "other"
+
+        async def count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                GATEWAY_REQUESTS.labels(route, str(message["status"])).inc()
+                GATEWAY_SECONDS.labels(route).observe(time.perf_counter() - began)
+            await send(message)
+
+        await self._app(scope, receive, count)
+
+
+def _describe_token(app: FastAPI) -> None:
+    schema = app.openapi()  # built once, and kept by the app
+    schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes["device"] = {"type": "http", "scheme": "bearer", "description": "`rumblestrip devices add VEHICLE`"}

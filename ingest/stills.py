@@ -1,0 +1,139 @@
+"""One still and its metadata to a Frame, without decoding a pixel."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from infra.contracts.frames import Camera, Frame
+from infra.settings import Settings
+from infra.store.registry import Identity
+from ingest.core.validate import GPS_RANGES, MISSING_TIME, TimeWindow
+from ingest.forms import Unusable, read_times, text, whole
+from ingest.problems import Problem
+
+_END_MARKER = b"\xff\xd9"
+_TAIL_BYTES = 1_024  # some cameras pad or append after the end marker
+_OTHER_FORMATS = {
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"RIFF": "WebP",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a still and of its time."""
+
+    most_pixels: int
+    window: TimeWindow
+    received_us: int
+
+    @classmethod
+    def of(cls, settings: Settings, received_us: int) -> Limits:
+        oldest_us = received_us - int(settings.max_behind_s * 1e6)
+        newest_us = received_us + int(settings.max_ahead_s * 1e6)
+        return cls(settings.max_frame_pixels, TimeWindow(oldest_us, newest_us), received_us)
+
+
+def read_frame(meta: Mapping[str, Any], jpeg: bytes, identity: Identity, limits: Limits) -> Frame:
+    """The frame. Raises Problem 403, 413, 415 or 422, naming the field."""
+    for name in ("vehicle_id", "device_id"):
+        if meta.get(name) not in (None, getattr(identity, name)):
+            raise Problem(403, "not_yours", f"The token belongs to another {name}.", field=name)
+    frame = Frame(
+        vehicle_id=identity.vehicle_id,
+        device_id=identity.device_id,
+        boot_id=text(meta.get("boot_id"), "boot_id"),
+        sequence=whole(_number(meta.get("sequence")), "sequence"),
+        driver_id=text(meta["driver_id"], "driver_id") if meta.get("driver_id") else None,
+        camera=_camera(meta.get("camera")),
+        time_us=_time(meta, limits.window),
+        speed_mps=_speed(meta.get("speed_mps")),
+        received_us=limits.received_us,
+        jpeg=jpeg,
+    )
+    _check_image(jpeg, limits.most_pixels)
+    return frame
+
+
+def _check_image(jpeg: bytes, most_pixels: int) -> None:
+    if not jpeg:
+        raise Problem(422, "empty", "The still has no bytes.", field="files")
+    if not jpeg.startswith(b"\xff\xd8"):
+        name = next((n for magic, n in _OTHER_FORMATS.items() if jpeg.startswith(magic)), "not an image known here")
+        raise Problem(415, "not_jpeg", f"The still is {name}: convert it to JPEG.", field="files")
+    width, height = _size(jpeg)
+    if width * height > most_pixels:
+        detail = f"{width} x {height} pixels; at most {most_pixels} are taken: scale it down."
+        raise Problem(413, "too_many_pixels", detail, field="files")
+    if _END_MARKER not in jpeg[-_TAIL_BYTES:]:
+        raise Problem(422, "truncated", "The JPEG has no end: it was cut off.", field="files")
+
+
+def _size(jpeg: bytes) -> tuple[int, int]:
+    """From the header alone: Pillow decodes on demand."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+            with Image.open(io.BytesIO(jpeg), formats=("JPEG", "MPO")) as image:
+                return image.size
+    except Image.DecompressionBombError as error:
+        raise Problem(413, "too_many_pixels", "The still is far too large: scale it down.", field="files") from error
+    except Exception as error:  # Pillow's parsers raise many kinds on broken headers
+        raise Problem(422, "broken_image", f"The JPEG's header cannot be read: {error}"[:200], field="files") from error
+
+
+def _time(meta: Mapping[str, Any], window: TimeWindow) -> int:
+    hint = "time_ms is milliseconds since 1970 UTC; time is ISO 8601 with an offset."
+    try:
+        time_us = int(read_times([_number(meta.get("time_ms", meta.get("time")))])[0])
+    except Unusable as error:
+        raise Problem(422, "wrong_type", hint, field="time_ms") from error
+    if time_us == MISSING_TIME:
+        raise Problem(422, "missing_value", hint, field="time_ms")
+    if not window.oldest_us <= time_us <= window.newest_us:
+        reason = "too_far_ahead" if time_us > window.newest_us else "too_far_behind"
+        raise Problem(422, reason, "The still's time is too far from the gateway's.", field="time_ms")
+    return time_us
+
+
+def _camera(value: object) -> Camera:
+    try:
+        return Camera(str(value))
+    except ValueError as error:
+        raise Problem(422, "unknown_word", f"camera is one of {', '.join(Camera)}.", field="camera") from error
+
+
+def _speed(value: object) -> float | None:
+    if value in (None, ""):
+        return None
+    speed = _number(value)
+    if isinstance(speed, bool) or not isinstance(speed, int | float) or not math.isfinite(speed):
+        raise Problem(422, "wrong_type", "speed_mps is a number.", field="speed_mps")
+    if speed < 0:
+        return None  # phones say "not known" so
+    if speed > GPS_RANGES["speed_mps"].high:
+        raise Problem(422, "out_of_range", f"{speed} m/s is no speed of a vehicle.", field="speed_mps")
+    return float(speed)
+
+
+def _number(value: object) -> object:
+    """A query holds texts only; what reads as a number is one."""
+    if not isinstance(value, str) or len(value) > 40:
+        return value
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
