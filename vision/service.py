@@ -1,0 +1,271 @@
+"""The eyes' worker: frames in; observations, drowsiness events and their stills out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+from sqlalchemy import Engine
+
+from infra.bus.port import Bus, Record
+from infra.contracts import topics
+from infra.contracts.events import JsonObject, SafetyEvent, event_id
+from infra.contracts.frames import Camera, Frame
+from infra.runtime.step import Delivery, Folded
+from infra.runtime.worker import Worker
+from infra.settings import Settings
+from infra.store.media import MediaStore
+from infra.store.outputs import OBSERVATION_SCHEMA, DeadLetter, Outputs, ScoreDue
+from vision.core.driver import (
+    DriverState,
+    Glance,
+    change_driver,
+    dump_state,
+    follow,
+    has_open_event,
+    load_state,
+    see_openness,
+)
+from vision.core.eyes import measure_aspect_ratio, usual_aspect_ratio
+from vision.core.rules import Finding, Judgement, finish
+from vision.evidence import take_still
+from vision.frames import Picture, UnusableFrame, decode_picture
+from vision.models import FaceModel, Head, MediapipeFaces
+
+GROUP = "vision"
+RULES_VERSION = "eyes-1"
+
+CHUNK = 16
+"""Pictures decoded and looked at together. 640×480 takes 0.9 MB, so a batch of 500 would take half a gigabyte."""
+
+SILENCE_US = 60_000_000
+"""An event still open when no frame has come for so long is ended where it was last seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the models saw on one frame."""
+
+    face_found: bool
+    aspect_ratio: float | None
+    signals: Mapping[str, float] = field(default_factory=dict)  # of the further heads
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    reason: str
+    detail: str
+
+
+class VisionStep:
+    """See ``infra.runtime.step.Step``. Stateless apart from its models."""
+
+    group = GROUP
+    topics: Sequence[str] = (topics.FRAMES,)
+    rules_version = RULES_VERSION
+
+    def __init__(self, faces: FaceModel, max_pixels: int, heads: Sequence[Head] = ()) -> None:
+        self._faces = faces
+        self._heads = tuple(heads)
+        self._max_pixels = max_pixels
+
+    def load(self, state: JsonObject | None) -> DriverState:
+        return load_state(state)
+
+    def dump(self, state: DriverState) -> JsonObject:
+        return dump_state(state)
+
+    def prepare(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Each driver's frame with a ``Look`` or ``Unusable``; other cameras as they came."""
+        prepared = list(deliveries)
+        wanted = [i for i, delivery in enumerate(prepared) if _is_drivers(delivery)]
+        for start in range(0, len(wanted), CHUNK):
+            places = wanted[start : start + CHUNK]
+            for place, seen in zip(places, self._see([_frame(prepared[i]) for i in places]), strict=True):
+                prepared[place] = replace(prepared[place], prepared=seen)
+        return prepared
+
+    def fold(
+        self, states: Mapping[str, DriverState], deliveries: Sequence[Delivery], woken: Mapping[str, int]
+    ) -> Folded[DriverState]:
+        notes = _Notes(self._max_pixels)
+        after: dict[str, DriverState] = {}
+        wake_us: dict[str, int | None] = {}
+        for delivery in deliveries:
+            vehicle = delivery.vehicle_id
+            after[vehicle] = notes.fold_one(after.get(vehicle) or states[vehicle], delivery)
+            wake_us[vehicle] = delivery.record.arrived_us + SILENCE_US if has_open_event(after[vehicle]) else None
+        for vehicle in woken:
+            after[vehicle] = notes.end_silence(vehicle, states[vehicle])
+        return Folded(after, notes.outputs(), wake_us)
+
+    def close(self) -> None:
+        self._faces.close()
+        for head in self._heads:
+            head.close()
+
+    def _see(self, frames: Sequence[Frame]) -> Iterable[Look | Unusable]:
+        decoded = [self._decode(frame) for frame in frames]
+        pictures = [picture for picture in decoded if isinstance(picture, Picture)]
+        looks = iter(self._look(pictures))
+        return [next(looks) if isinstance(picture, Picture) else picture for picture in decoded]
+
+    def _decode(self, frame: Frame) -> Picture | Unusable:
+        try:
+            return decode_picture(frame.jpeg, self._max_pixels)
+        except UnusableFrame as error:
+            return Unusable(error.reason, error.detail)
+
+    def _look(self, pictures: Sequence[Picture]) -> list[Look]:
+        faces = self._faces.find_faces(pictures)
+        numbers = [head.measure(pictures, faces) for head in self._heads]
+        return [
+            Look(
+                face is not None,
+                measure_aspect_ratio(face.left_eye, face.right_eye) if face else None,
+                {name: value for head in numbers for name, value in head[i].items()},
+            )
+            for i, face in enumerate(faces)
+        ]
+
+
+class _Notes:
+    """What one fold puts out, gathered frame by frame."""
+
+    def __init__(self, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        self._events: list[SafetyEvent] = []
+        self._due: list[ScoreDue] = []
+        self._dead: list[DeadLetter] = []
+        self._seen: list[dict[str, object]] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def fold_one(self, state: DriverState, delivery: Delivery) -> DriverState:
+        frame, seen = _frame(delivery), delivery.prepared
+        if not _is_drivers(delivery):
+            self._count(frame, "frames_other_camera")
+            return state
+        if isinstance(seen, Unusable):
+            self._dead.append(_dead_letter(delivery.record, frame, seen))
+            self._count(frame, "frames_unusable")
+            return state
+        if not isinstance(seen, Look):
+            raise TypeError(f"a frame comes to fold without having been through prepare: {seen!r}")
+        self._count(frame, "frames", "frames_no_face" if not seen.face_found else None)
+        if delivery.late:
+            self._observe(frame, seen, see_openness(state, _glance(frame, seen)), None)
+            return state
+        return self._judge(state, frame, seen)
+
+    def end_silence(self, vehicle_id: str, state: DriverState) -> DriverState:
+        """No frame has come for a while: nothing stays open."""
+        ended = finish(state.eyes)
+        self._tell(vehicle_id, state, ended, None)
+        return replace(state, eyes=ended.state)
+
+    def outputs(self) -> Outputs:
+        rows = pa.Table.from_pylist(self._seen, OBSERVATION_SCHEMA) if self._seen else None
+        return Outputs(
+            observations=rows,
+            events=self._events,  # an event told twice stands twice: the store keeps the later, and all media
+            score_due=self._due,
+            dead_letters=self._dead,
+            counts=self._counts,
+        )
+
+    def _judge(self, state: DriverState, frame: Frame, seen: Look) -> DriverState:
+        if frame.driver_id != state.driver_id:
+            changed, ended = change_driver(state, frame.driver_id)
+            self._tell(frame.vehicle_id, state, ended, frame)
+            state = changed
+        state, judgement, openness = follow(state, _glance(frame, seen))
+        self._observe(frame, seen, openness, judgement.perclos)
+        self._tell(frame.vehicle_id, state, judgement, frame)
+        self._count(
+            frame,
+            "frames_out_of_order" if judgement.out_of_order else None,
+            "frames_too_sparse" if judgement.too_sparse else None,
+        )
+        return state
+
+    def _count(self, frame: Frame, *words: str | None) -> None:
+        self._counts.update((frame.vehicle_id, word) for word in words if word)
+
+    def _observe(self, frame: Frame, seen: Look, openness: float | None, perclos: float | None) -> None:
+        self._seen.append(
+            {
+                "time": frame.time_us,
+                "vehicle_id": frame.vehicle_id,
+                "camera": str(frame.camera),
+                "face_found": seen.face_found,
+                "eye_openness": openness,
+                "perclos": perclos,
+                "speed_mps": frame.speed_mps,
+            }
+        )
+
+    def _tell(self, vehicle_id: str, state: DriverState, judgement: Judgement, frame: Frame | None) -> None:
+        self._counts[vehicle_id, "long_blinks"] += judgement.long_blink
+        for finding in judgement.findings:
+            event = _event(vehicle_id, state, finding)
+            if finding.opens and frame is not None:
+                event = replace(event, media=(take_still(event.event_id, frame, self._max_pixels),))
+            self._events.append(event)
+            self._due.append(ScoreDue(vehicle_id, event.driver_id, event.start_us))
+
+
+def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Worker[DriverState]:
+    """The eyes' worker on this bus and database. The face mesh is loaded at the first frame."""
+    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels)
+    return Worker(step, bus, engine, settings, media)
+
+
+def _is_drivers(delivery: Delivery) -> bool:
+    return _frame(delivery).camera is Camera.DRIVER
+
+
+def _frame(delivery: Delivery) -> Frame:
+    if not isinstance(delivery.message, Frame):
+        raise TypeError(f"{delivery.record.topic} carries a {type(delivery.message).__name__}")
+    return delivery.message
+
+
+def _glance(frame: Frame, seen: Look) -> Glance:
+    return Glance(frame.time_us, frame.driver_id, frame.speed_mps, seen.aspect_ratio)
+
+
+def _event(vehicle_id: str, state: DriverState, finding: Finding) -> SafetyEvent:
+    usual = round(usual_aspect_ratio(state.baseline), 4)
+    return SafetyEvent(
+        event_id=event_id(RULES_VERSION, vehicle_id, finding.family, finding.start_us),
+        vehicle_id=vehicle_id,
+        driver_id=state.driver_id,
+        kind=finding.kind,
+        severity=finding.severity,
+        start_us=finding.start_us,
+        end_us=finding.end_us,
+        lat=None,
+        lon=None,
+        speed_mps=finding.speed_mps,
+        peak=finding.peak,
+        peak_unit=finding.peak_unit,
+        confidence=finding.confidence,
+        rules_version=RULES_VERSION,
+        evidence={**finding.evidence, "usual_aspect_ratio": usual},
+    )
+
+
+def _dead_letter(record: Record, frame: Frame, seen: Unusable) -> DeadLetter:
+    """Without the bytes: what cannot be shown may still be a picture of a person."""
+    return DeadLetter(
+        topic=record.topic,
+        lane=record.lane,
+        offset=record.offset,
+        vehicle_id=frame.vehicle_id,
+        reason=seen.reason,
+        detail=seen.detail,
+        rows=1,
+        arrived_us=record.arrived_us,
+    )
