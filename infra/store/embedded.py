@@ -23,7 +23,7 @@ import psutil
 import psycopg
 
 from infra.store.engine import StoreUnavailable
-from infra.store.pginstall import Account, Installation, choose, reachable, server_account
+from infra.store.pginstall import Account, Installation, choose, reachable, server_account, without_timescale
 
 logger = logging.getLogger(__name__)
 
@@ -77,17 +77,21 @@ class Running:
 class EmbeddedPostgres:
     """The server of one folder. As a context manager it stops on leaving what it started on entering."""
 
-    def __init__(self, home: Path, timescaledb: Path | None = None, *, throwaway: bool = False) -> None:
+    def __init__(
+        self, home: Path, timescaledb: Path | None = None, *, throwaway: bool = False, plain: bool = False
+    ) -> None:
         """
         Args:
             home: folder of data, log, password and, where needed, a copy of the programs; made if missing.
             timescaledb: a TimescaleDB built for the wheel (lib/ and share/).
-            throwaway: for tests: do not wait for the disk; a power cut loses the data.
+            throwaway: for tests: do not wait for the disk; a power cut loses the data. No background jobs.
+            plain: for tests: without TimescaleDB, whatever this machine has.
         """
         self.account = server_account()
         self.home = _home_for(home.absolute(), self.account)
         self.built = timescaledb
         self.throwaway = throwaway
+        self.plain = plain
         self._mine = False
 
     @property
@@ -120,7 +124,7 @@ class EmbeddedPostgres:
             running = self.running()
             if running:
                 return running
-            installation = choose(self.home, self.built, self.account, self._data_major())
+            installation = self._installation()
             fresh = self._data_major() is None
             if fresh:
                 self._make_data(installation)
@@ -164,6 +168,11 @@ class EmbeddedPostgres:
 
     # --- making ---
 
+    def _installation(self) -> Installation:
+        if self.plain:
+            return without_timescale(self.home, self.account)
+        return choose(self.home, self.built, self.account, self._data_major())
+
     def _make_data(self, installation: Installation) -> None:
         _make_folder(self.data, 0o700, self.account)
         password_file = self.home / "password"
@@ -199,8 +208,9 @@ class EmbeddedPostgres:
     def _write_conf(self, timescale: bool) -> None:
         last = self._conf_value("port")
         values: dict[str, object] = {"port": _free_port(int(last) if last else 0)} | SAFE_AND_FAST
-        values |= THROWAWAY if self.throwaway else {}
         values |= WITH_TIMESCALE if timescale else {}
+        values |= THROWAWAY if self.throwaway else {}
+        values |= {"timescaledb.max_background_workers": 0} if self.throwaway and timescale else {}
         conf = self.data / _CONF
         conf.write_text("".join(f"{name} = {value}\n" for name, value in values.items()))
         _give(conf, self.account)

@@ -79,10 +79,17 @@ def choose(home: Path, built: Path | None, account: Account | None, major: int |
     wheel = wheel_pginstall()
     if built is None and (laid := _already_laid(home)):  # as last time, or the data could not be read any more
         return Installation(laid / "bin", major_of(laid / "bin"), timescale=True)
-    if built is None and reachable(wheel, account):
-        return Installation(wheel / "bin", major_of(wheel / "bin"), timescale=False)
+    if built is None:
+        return without_timescale(home, account)
     copy = _copy_of_wheel(wheel, built, home)
-    return Installation(copy / "bin", major_of(copy / "bin"), timescale=built is not None)
+    return Installation(copy / "bin", major_of(copy / "bin"), timescale=True)
+
+
+def without_timescale(home: Path, account: Account | None) -> Installation:
+    """The wheel's PostgreSQL where it stands, or a copy that the server's account can enter."""
+    wheel = wheel_pginstall()
+    plain = wheel if reachable(wheel, account) else _copy_of_wheel(wheel, None, home)
+    return Installation(plain / "bin", major_of(plain / "bin"), timescale=False)
 
 
 def machine_installations() -> list[Installation]:
