@@ -33,7 +33,7 @@ for home in root.glob("*"):
         Broker(home).stop()
     elif (home / "data").exists():
         EmbeddedPostgres(home).stop()
-shutil.rmtree(root, ignore_errors=True)
+shutil.rmtree(root)
 """
 
 
@@ -91,7 +91,7 @@ class Servers:
     def stop(self) -> None:
         if self._reaper is not None and self._reaper.stdin is not None:
             self._reaper.stdin.close()
-            self._reaper.wait(60)
+            assert self._reaper.wait(60) == 0, f"servers may be left running in {self._root}"
 
     def _once(self, name: str, start: Callable[[], Server]) -> Server:
         if name not in self._known:
