@@ -137,6 +137,17 @@ app_user = Table(
     _time("disabled_at", nullable=True),
 )
 
+app_session = Table(  # who is signed in on the desk
+    "app_session",
+    metadata,
+    Column("token_hash", Text, primary_key=True),  # SHA-256 of the 256-bit random cookie
+    Column("username", Text, nullable=False),
+    Column("password_mark", Text, nullable=False),  # a new password ends the sessions of the old one
+    _time("created_at"),
+    _time("seen_at"),
+    Index("app_session_username", "username"),
+)
+
 # --- what the vehicles said -------------------------------------------------------------------------------
 # No unique key on the three below: the fence and the sequence numbers already make every row once, and plain
 # COPY into a table without one is what TimescaleDB compresses directly.
