@@ -81,7 +81,7 @@ _ENCODINGS = {
 }
 
 _ARROW_TEXT = (
-    "One row a batch in the layout of `infra.contracts.codec.TELEMETRY_SCHEMA`: boot_id, sequence, driver_id and "
+    "One row a batch in the layout of `infra.contracts.arrow_form.TELEMETRY_SCHEMA`: boot_id, sequence, driver_id and "
     "imu_frame as scalars; gps_time_us, gps_lat, …, imu_time_us, imu_accel_x_mps2, … as lists."
 )
 

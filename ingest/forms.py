@@ -12,7 +12,8 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from infra.contracts.codec import TELEMETRY_SCHEMA, DecodeError, read_stream
+from infra.contracts.arrow_form import SAMPLE_COLUMNS, read_stream
+from infra.contracts.codec import DecodeError
 from infra.contracts.telemetry import GPS_DTYPES, IMU_DTYPES, UNKNOWN, GpsSamples, ImuFrame, ImuSamples
 from ingest.core.normalise import Fault, RawBatch
 from ingest.core.validate import MISSING_TIME, WRONG_LENGTH, WRONG_TYPE
@@ -165,7 +166,7 @@ def _arrow_batches(table: pa.RecordBatch, owner: Owner, max_rows: int) -> Iterat
     if len(set(names)) != len(names):
         raise Problem(422, "repeated_column", "Every column has a name of its own.")
     columns = dict(zip(names, table.columns, strict=True))
-    lists = {n: c for n, c in columns.items() if n.startswith(("gps_", "imu_")) and n in TELEMETRY_SCHEMA.names}
+    lists = {n: c for n, c in columns.items() if n in SAMPLE_COLUMNS}
     for name, column in lists.items():
         if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
             raise Problem(422, WRONG_TYPE, f"{name} is {column.type}; a list of samples is expected.", field=name)

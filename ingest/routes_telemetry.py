@@ -11,6 +11,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from infra.contracts import topics
+from infra.contracts.arrow_form import MEDIA_TYPE as ARROW
 from infra.contracts.telemetry import TelemetryBatch
 from infra.metrics import GATEWAY_BYTES, GATEWAY_REJECTED, GATEWAY_SAMPLES
 from infra.settings import Settings
@@ -24,7 +25,6 @@ from ingest.forms import Owner, from_arrow, from_json
 from ingest.problems import Problem
 
 PATH = "/v1/telemetry"
-ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
 _FORMS = {JSON: from_json, ARROW: from_arrow}
 

@@ -1,20 +1,28 @@
-"""Bytes to messages and back. On the bus a message is one Arrow IPC stream with one record batch.
+"""Bytes to messages and back, as they lie on the bus: the safetensors layout, scalars as its metadata.
 
-A telemetry batch is one row whose samples are list columns, so that one schema describes all of it and the
-arrays come out without a copy. Columns are found by name: an unknown one is passed over, a missing optional
-one reads as unknown, and what was written by an older version decodes for ever
-(``tests/contract/payloads`` holds one of each).
+    8 bytes    length of the header, little-endian
+    header     JSON: {"__metadata__": {"rumblestrip": "telemetry/1", …}, "imu_time_us": {"dtype", "shape",
+               "data_offsets"}, …}, padded with spaces to a multiple of 8
+    buffers    the columns, widest first, so that each is aligned
+
+Columns and metadata are found by name: an unknown one is passed over, a missing optional one reads as unknown, and
+what was written by an older version decodes for ever (``tests/contract/payloads`` holds one of each). Any reader of
+safetensors (Python, Rust, JavaScript, Go) opens a message as named arrays.
+
+Arrow IPC was tried first. Of a batch of 10 s (250 IMU and 10 GPS rows; 8.5 kB of values) it makes 13.4 kB, written
+in 159 µs and read in 198 µs; with the schema written and read only once 138 and 176 µs. This form: 10.0 kB, 7 and
+30 µs. Arrow's cost is in its 42 arrays, not in its bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import orjson
-import pyarrow as pa
 
 from infra.contracts.frames import Camera, Frame
 from infra.contracts.telemetry import (
@@ -30,7 +38,17 @@ from infra.contracts.telemetry import (
 )
 
 VERSION = 1
-_KIND = b"rumblestrip"  # schema metadata: "telemetry/1", "frame/1", "tick/1"
+_KIND = "rumblestrip"  # metadata: "telemetry/1", "frame/1", "tick/1"
+_METADATA = "__metadata__"
+
+_MAX_HEADER_BYTES = 4_000_000  # rejections carry examples; nothing needs more
+_DTYPES = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "I64": np.dtype("<i8"), "I8": np.dtype("<i1")}
+_WORDS = {dtype: word for word, dtype in _DTYPES.items()}
+_COLUMNS = sorted(  # widest first
+    [("gps", name, dtype) for name, dtype in GPS_DTYPES.items()]
+    + [("imu", name, dtype) for name, dtype in IMU_DTYPES.items()],
+    key=lambda column: -column[2].itemsize,
+)
 
 Message = TelemetryBatch | Frame
 Samples = TypeVar("Samples", GpsSamples, ImuSamples)
@@ -45,188 +63,205 @@ class DecodeError(ValueError):
         self.detail = detail
 
 
-def _sample_fields(prefix: str, dtypes: dict[str, np.dtype[Any]]) -> list[pa.Field]:
-    return [pa.field(f"{prefix}_{name}", pa.list_(pa.from_numpy_dtype(t))) for name, t in dtypes.items()]
-
-
-TELEMETRY_SCHEMA = pa.schema(
-    [
-        pa.field("vehicle_id", pa.string()),
-        pa.field("device_id", pa.string()),
-        pa.field("boot_id", pa.string()),
-        pa.field("sequence", pa.int64()),
-        pa.field("driver_id", pa.string()),
-        pa.field("vehicle_class", pa.string()),
-        pa.field("imu_frame", pa.string()),
-        pa.field("received_us", pa.int64()),
-        pa.field("rejected", pa.string()),  # JSON list of Rejection; null for none
-        *_sample_fields("gps", GPS_DTYPES),
-        *_sample_fields("imu", IMU_DTYPES),
-    ],
-    metadata={_KIND: f"telemetry/{VERSION}".encode()},
-)
-
-FRAME_SCHEMA = pa.schema(
-    [
-        pa.field("vehicle_id", pa.string()),
-        pa.field("device_id", pa.string()),
-        pa.field("boot_id", pa.string()),
-        pa.field("sequence", pa.int64()),
-        pa.field("driver_id", pa.string()),
-        pa.field("camera", pa.string()),
-        pa.field("time_us", pa.int64()),
-        pa.field("speed_mps", pa.float64()),
-        pa.field("received_us", pa.int64()),
-        pa.field("jpeg", pa.binary()),
-    ],
-    metadata={_KIND: f"frame/{VERSION}".encode()},
-)
-
-
-TICK_SCHEMA = pa.schema([pa.field("sent_us", pa.int64())], metadata={_KIND: f"tick/{VERSION}".encode()})
-
-
 def encode(message: Message) -> bytes:
     """The bytes of a message, in the newest version."""
-    if isinstance(message, Frame):
-        columns = [pa.array([getattr(message, f.name)], f.type) for f in FRAME_SCHEMA]
-        return _stream(FRAME_SCHEMA, columns)
-    return _stream(TELEMETRY_SCHEMA, _telemetry_columns(message))
+    return _encode_frame(message) if isinstance(message, Frame) else _encode_telemetry(message)
+
+
+def decode(payload: bytes) -> Message:
+    """The message in the bytes. Its arrays are views of them, and read-only.
+
+    Raises:
+        DecodeError: not this layout, an unknown kind, a newer version, a column missing or of the wrong type.
+    """
+    name, metadata, columns = _open(payload)
+    try:
+        if name == "telemetry":
+            return _telemetry(metadata, columns)
+        if name == "frame":
+            return _frame(metadata, columns)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DecodeError("malformed", f"{type(error).__name__}: {error}") from error
+    raise DecodeError("unknown_kind", f"the metadata says {name!r}")
 
 
 def encode_tick(sent_us: int) -> bytes:
     """A record of no vehicle: it moves a lane's arrival time on where nothing else comes."""
-    return _stream(TICK_SCHEMA, [pa.array([sent_us], pa.int64())])
+    return _join({_KIND: f"tick/{VERSION}", "sent_us": str(sent_us)}, b"}", [])
 
 
 def decode_tick(payload: bytes) -> int:
     """When the tick was sent. Raises DecodeError where the bytes are no tick."""
-    batch = _read(payload)
-    kind = (batch.schema.metadata or {}).get(_KIND, b"")
-    if not kind.startswith(b"tick/") or batch.num_rows != 1 or "sent_us" not in batch.schema.names:
-        raise DecodeError("unknown_kind", f"a record without a key is a tick; this one says {kind!r}")
-    return int(batch.column("sent_us")[0].as_py())
-
-
-def decode(payload: bytes) -> Message:
-    """The message in the bytes.
-
-    Raises:
-        DecodeError: not Arrow, an unknown kind, a newer version, a column missing or of the wrong type.
-    """
-    batch = _read(payload)
-    kind = (batch.schema.metadata or {}).get(_KIND, b"").decode(errors="replace")
-    name, _, version = kind.partition("/")
-    if name not in ("telemetry", "frame"):
-        raise DecodeError("unknown_kind", f"schema metadata says {kind!r}")
-    if not version.isdigit() or int(version) > VERSION:
-        raise DecodeError("newer_version", f"{kind}, and this reader knows versions up to {VERSION}")
-    if batch.num_rows != 1:
-        raise DecodeError("wrong_shape", f"{batch.num_rows} rows where one is expected")
+    name, metadata, _ = _open(payload)
+    if name != "tick":
+        raise DecodeError("unknown_kind", f"a record without a key is a tick; this one says {name!r}")
     try:
-        return _telemetry(batch) if name == "telemetry" else _frame(batch)
-    except (KeyError, ValueError, TypeError, AttributeError, pa.ArrowException) as error:
+        return int(metadata["sent_us"])
+    except (KeyError, ValueError, TypeError) as error:
         raise DecodeError("malformed", f"{type(error).__name__}: {error}") from error
 
 
-def _stream(schema: pa.Schema, columns: list[pa.Array]) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-    return bytes(sink.getvalue())
+# --- writing ------------------------------------------------------------------------------------------------
 
 
-def _telemetry_columns(batch: TelemetryBatch) -> list[pa.Array]:
-    rejected = (
-        orjson.dumps([[r.stream, r.reason, r.rows, r.example] for r in batch.rejected]).decode()
-        if batch.rejected
-        else None
-    )
-    scalars = {name: getattr(batch, name, None) for name in TELEMETRY_SCHEMA.names[:8]} | {"rejected": rejected}
-    columns = [pa.array([scalars[name]], TELEMETRY_SCHEMA.field(name).type) for name in TELEMETRY_SCHEMA.names[:9]]
-    for samples in (batch.gps, batch.imu):
-        offsets = pa.array([0, len(samples)], pa.int32())
-        columns += [pa.ListArray.from_arrays(offsets, pa.array(getattr(samples, f.name))) for f in fields(samples)]
-    return columns
+def _encode_telemetry(batch: TelemetryBatch) -> bytes:
+    metadata = {
+        _KIND: f"telemetry/{VERSION}",
+        "vehicle_id": batch.vehicle_id,
+        "device_id": batch.device_id,
+        "boot_id": batch.boot_id,
+        "sequence": str(batch.sequence),
+        "vehicle_class": batch.vehicle_class,
+        "imu_frame": batch.imu_frame,
+        "received_us": str(batch.received_us),
+    }
+    if batch.driver_id is not None:
+        metadata["driver_id"] = batch.driver_id
+    if batch.rejected:
+        rows = [[r.stream, r.reason, r.rows, r.example] for r in batch.rejected]
+        metadata["rejected"] = orjson.dumps(rows).decode()
+    values = {"gps": batch.gps, "imu": batch.imu}
+    buffers = [getattr(values[stream], name).astype(dtype, copy=False).tobytes() for stream, name, dtype in _COLUMNS]
+    return _join(metadata, _layout(len(batch.gps), len(batch.imu)), buffers)
 
 
-def read_stream(payload: bytes) -> Iterator[pa.RecordBatch]:
-    """The record batches of an Arrow IPC stream. Raises DecodeError."""
+def _encode_frame(frame: Frame) -> bytes:
+    metadata = {
+        _KIND: f"frame/{VERSION}",
+        "vehicle_id": frame.vehicle_id,
+        "device_id": frame.device_id,
+        "boot_id": frame.boot_id,
+        "sequence": str(frame.sequence),
+        "camera": frame.camera,
+        "time_us": str(frame.time_us),
+        "received_us": str(frame.received_us),
+    }
+    if frame.driver_id is not None:
+        metadata["driver_id"] = frame.driver_id
+    if frame.speed_mps is not None:
+        metadata["speed_mps"] = repr(float(frame.speed_mps))  # as digits, and exact
+    size = len(frame.jpeg)
+    layout = orjson.dumps({"jpeg": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}})
+    return _join(metadata, layout[1:], [frame.jpeg])
+
+
+@lru_cache(4096)
+def _layout(gps_rows: int, imu_rows: int) -> bytes:
+    """The header's part about columns: devices send the same numbers of rows again and again."""
+    entries, start = {}, 0
+    for stream, name, dtype in _COLUMNS:
+        rows = gps_rows if stream == "gps" else imu_rows
+        end = start + rows * dtype.itemsize
+        entries[f"{stream}_{name}"] = {"dtype": _WORDS[dtype], "shape": [rows], "data_offsets": [start, end]}
+        start = end
+    return orjson.dumps(entries)[1:]
+
+
+def _join(metadata: Mapping[str, str], layout: bytes, buffers: list[bytes]) -> bytes:
+    comma = b"" if layout == b"}" else b","
+    header = orjson.dumps({_METADATA: metadata})[:-1] + comma + layout
+    header += b" " * (-len(header) % 8)
+    return b"".join([len(header).to_bytes(8, "little"), header, *buffers])
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+Entry = tuple[Mapping[str, Any], memoryview]
+"""A column's dtype and shape, and its bytes."""
+
+
+def _open(payload: bytes) -> tuple[str, Mapping[str, Any], Mapping[str, Entry]]:
+    header, buffers = _split(payload)
     try:
-        yield from pa.ipc.open_stream(pa.py_buffer(payload))
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise DecodeError("not_arrow", str(error)[:200]) from error
+        metadata = header.pop(_METADATA)
+        name, _, version = metadata[_KIND].partition("/")
+        columns = {column: (entry, _slice(buffers, *entry["data_offsets"])) for column, entry in header.items()}
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DecodeError("malformed", f"{type(error).__name__}: {error}") from error
+    if not (version.isascii() and version.isdigit() and int(version[:9]) <= VERSION):
+        raise DecodeError("newer_version", f"{metadata[_KIND]!r:.100}, and this reader knows up to {VERSION}")
+    return name, metadata, columns
 
 
-def _read(payload: bytes) -> pa.RecordBatch:
+def _split(payload: bytes) -> tuple[dict[str, Any], memoryview]:
+    size = int.from_bytes(payload[:8], "little")
+    if len(payload) < 8 or not 2 <= size <= min(len(payload) - 8, _MAX_HEADER_BYTES):
+        raise DecodeError("not_a_message", f"{len(payload)} bytes that do not begin with the length of a header")
+    view = memoryview(payload)
     try:
-        return pa.ipc.open_stream(pa.py_buffer(payload)).read_next_batch()
-    except StopIteration as error:
-        raise DecodeError("empty", "a stream without a record batch") from error
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise DecodeError("not_arrow", str(error)[:200]) from error
+        header = orjson.loads(view[8 : 8 + size])
+    except orjson.JSONDecodeError as error:
+        raise DecodeError("not_a_message", f"the header is not JSON: {error}"[:200]) from error
+    if not isinstance(header, dict):
+        raise DecodeError("not_a_message", "the header is not a JSON object")
+    return header, view[8 + size :]
 
 
-def _telemetry(batch: pa.RecordBatch) -> TelemetryBatch:
-    index = {name: i for i, name in enumerate(batch.schema.names)}
+def _slice(buffers: memoryview, start: int, end: int) -> memoryview:
+    if not 0 <= start <= end <= len(buffers):
+        raise ValueError(f"a column from {start} to {end} of {len(buffers)} bytes")
+    return buffers[start:end]
 
-    def scalar(name: str) -> Any:
-        return batch.column(index[name])[0].as_py()
 
-    rejected = orjson.loads(scalar("rejected") or b"[]")
+def _telemetry(metadata: Mapping[str, Any], columns: Mapping[str, Entry]) -> TelemetryBatch:
     return TelemetryBatch(
-        vehicle_id=_text(scalar("vehicle_id"), "vehicle_id"),
-        device_id=_text(scalar("device_id"), "device_id"),
-        boot_id=_text(scalar("boot_id"), "boot_id"),
-        sequence=int(scalar("sequence")),
-        driver_id=scalar("driver_id"),
-        vehicle_class=VehicleClass(scalar("vehicle_class")),
-        imu_frame=ImuFrame(scalar("imu_frame")),
-        received_us=int(scalar("received_us")),
-        gps=_samples(GpsSamples, "gps", GPS_DTYPES, batch, index),
-        imu=_samples(ImuSamples, "imu", IMU_DTYPES, batch, index),
-        rejected=tuple(Rejection(*row) for row in rejected),
+        vehicle_id=_text(metadata, "vehicle_id"),
+        device_id=_text(metadata, "device_id"),
+        boot_id=_text(metadata, "boot_id"),
+        sequence=int(metadata["sequence"]),
+        driver_id=metadata.get("driver_id"),
+        vehicle_class=VehicleClass(metadata["vehicle_class"]),
+        imu_frame=ImuFrame(metadata["imu_frame"]),
+        received_us=int(metadata["received_us"]),
+        gps=_samples(GpsSamples, "gps_", GPS_DTYPES, columns),
+        imu=_samples(ImuSamples, "imu_", IMU_DTYPES, columns),
+        rejected=tuple(Rejection(*row) for row in orjson.loads(metadata.get("rejected") or b"[]")),
     )
 
 
-def _frame(batch: pa.RecordBatch) -> Frame:
-    row = {name: batch.column(i)[0].as_py() for i, name in enumerate(batch.schema.names)}
+def _frame(metadata: Mapping[str, Any], columns: Mapping[str, Entry]) -> Frame:
+    speed = metadata.get("speed_mps")
     return Frame(
-        vehicle_id=_text(row["vehicle_id"], "vehicle_id"),
-        device_id=_text(row["device_id"], "device_id"),
-        boot_id=_text(row["boot_id"], "boot_id"),
-        sequence=int(row["sequence"]),
-        driver_id=row.get("driver_id"),
-        camera=Camera(row["camera"]),
-        time_us=int(row["time_us"]),
-        speed_mps=row.get("speed_mps"),
-        received_us=int(row["received_us"]),
-        jpeg=bytes(row["jpeg"]),
+        vehicle_id=_text(metadata, "vehicle_id"),
+        device_id=_text(metadata, "device_id"),
+        boot_id=_text(metadata, "boot_id"),
+        sequence=int(metadata["sequence"]),
+        driver_id=metadata.get("driver_id"),
+        camera=Camera(metadata["camera"]),
+        time_us=int(metadata["time_us"]),
+        speed_mps=None if speed is None else float(speed),
+        received_us=int(metadata["received_us"]),
+        jpeg=bytes(columns["jpeg"][1]),
     )
 
 
 def _samples(
-    kind: type[Samples],
-    prefix: str,
-    dtypes: dict[str, np.dtype[Any]],
-    batch: pa.RecordBatch,
-    index: dict[str, int],
+    kind: type[Samples], prefix: str, dtypes: Mapping[str, np.dtype[Any]], columns: Mapping[str, Entry]
 ) -> Samples:
-    columns: dict[str, Any] = {}
-    for name, dtype in dtypes.items():
-        position = index.get(f"{prefix}_{name}")
-        if position is not None:
-            values = batch.column(position).flatten().to_numpy(zero_copy_only=False)
-            columns[name] = values.astype(dtype, copy=False)
-    rows = len(columns["time_us"])
-    for name, dtype in dtypes.items():
-        filled = columns.setdefault(name, np.full(rows, UNKNOWN if dtype.kind == "i" else np.nan, dtype))
-        if len(filled) != rows:
-            raise ValueError(f"{prefix}_{name} has {len(filled)} values, {prefix}_time_us has {rows}")
-    return kind(**columns)
+    rows = -1
+    values: dict[str, npt.NDArray[Any]] = {}
+    for name, dtype in dtypes.items():  # time_us first
+        if prefix + name in columns:
+            values[name] = _column(*columns[prefix + name], dtype)
+            rows = len(values["time_us"])
+            if len(values[name]) != rows:
+                raise ValueError(f"{prefix}{name} has {len(values[name])} values, {prefix}time_us has {rows}")
+        elif name == "time_us":
+            rows = 0  # a message without this stream
+            values[name] = np.empty(0, dtype)
+        else:
+            values[name] = np.full(rows, UNKNOWN if dtype.kind == "i" else np.nan, dtype)
+    return kind(**values)
 
 
-def _text(value: object, name: str) -> str:
+def _column(entry: Mapping[str, Any], data: memoryview, wanted: np.dtype[Any]) -> npt.NDArray[Any]:
+    """An older or foreign writer may have used another width: the values are converted."""
+    values = np.frombuffer(data, _DTYPES[entry["dtype"]])
+    return values if values.dtype == wanted else values.astype(wanted)
+
+
+def _text(metadata: Mapping[str, Any], name: str) -> str:
+    value = metadata.get(name)
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} is missing")
     return value

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infra.contracts import codec
+from infra.contracts import arrow_form
 from infra.contracts.telemetry import (
     UNKNOWN,
     GpsSamples,
@@ -90,19 +90,21 @@ def _samples(
 def bodies(of: Drive) -> list[bytes]:
     """The drive as Arrow request bodies of 10 s each, sequences from 0."""
     return [
-        codec.encode(
-            TelemetryBatch(
-                vehicle_id=of.vehicle_id,
-                device_id=of.device_id,
-                boot_id="bench",
-                sequence=sequence,
-                driver_id=f"driver-{of.vehicle_id}",
-                vehicle_class=VehicleClass.PASSENGER,
-                imu_frame=ImuFrame.VEHICLE,
-                received_us=0,
-                gps=take(of.gps, slice(sequence * BATCH_S, (sequence + 1) * BATCH_S)),
-                imu=take(of.imu, slice(sequence * BATCH_S * IMU_HZ, (sequence + 1) * BATCH_S * IMU_HZ)),
-            )
+        arrow_form.write_batches(
+            [
+                TelemetryBatch(
+                    vehicle_id=of.vehicle_id,
+                    device_id=of.device_id,
+                    boot_id="bench",
+                    sequence=sequence,
+                    driver_id=f"driver-{of.vehicle_id}",
+                    vehicle_class=VehicleClass.PASSENGER,
+                    imu_frame=ImuFrame.VEHICLE,
+                    received_us=0,
+                    gps=take(of.gps, slice(sequence * BATCH_S, (sequence + 1) * BATCH_S)),
+                    imu=take(of.imu, slice(sequence * BATCH_S * IMU_HZ, (sequence + 1) * BATCH_S * IMU_HZ)),
+                )
+            ]
         )
         for sequence in range(len(of.gps) // BATCH_S)
     ]
