@@ -1,0 +1,128 @@
+"""What every face model must do: mediapipe's mesh and the scripted stand-in, held to the same text."""
+
+import numpy as np
+import pytest
+
+from tests.unit.vision.stories import CLIP, MAX_PIXELS, drawn
+from vision.core.eyes import measure_aspect_ratio
+from vision.frames import Picture, decode_picture
+from vision.models import MediapipeFaces, ScriptedFaces
+
+AWAKE, SHUT = "000178.jpg", "000226.jpg"
+EMPTY = Picture(np.zeros((480, 640, 3), np.uint8))
+
+
+def clip_picture(name: str) -> Picture:
+    return decode_picture((CLIP / name).read_bytes(), MAX_PIXELS)
+
+
+@pytest.fixture(params=["mediapipe", "scripted"])
+def model(request):
+    made = MediapipeFaces() if request.param == "mediapipe" else ScriptedFaces()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pictures(model):
+    """Eyes open, eyes shut."""
+    if isinstance(model, MediapipeFaces):
+        return [clip_picture(AWAKE), clip_picture(SHUT)]
+    return [decode_picture(drawn(level), MAX_PIXELS) for level in (220, 60)]
+
+
+def ratio(face):
+    return measure_aspect_ratio(face.left_eye, face.right_eye)
+
+
+def test_face_has_a_box_and_two_eyes_in_pixels(model, pictures):
+    for picture, face in zip(pictures, model.find_faces(pictures), strict=True):
+        height, width = picture.rgb.shape[:2]
+        assert 0 <= face.box.left < face.box.right <= 1
+        assert 0 <= face.box.top < face.box.bottom <= 1
+        for eye in (face.left_eye, face.right_eye):
+            assert eye.shape == (6, 2)
+            assert eye.dtype == np.float64
+            assert np.isfinite(eye).all()
+            if isinstance(model, MediapipeFaces):
+                assert (eye >= 0).all()
+                assert (eye <= (width, height)).all()
+
+
+def test_shut_eyes_are_lower_than_open_ones(model, pictures):
+    wide, shut = (ratio(face) for face in model.find_faces(pictures))
+    assert shut < 0.6 * wide
+
+
+def test_nobody_is_none_and_no_error(model):
+    assert list(model.find_faces([EMPTY])) == [None]
+
+
+def test_no_pictures_no_faces(model):
+    assert list(model.find_faces([])) == []
+
+
+def test_answer_does_not_depend_on_what_came_before(model, pictures):
+    alone = [model.find_faces([picture])[0] for picture in pictures]
+    together = model.find_faces([*pictures, EMPTY, *reversed(pictures)])
+    assert [ratio(face) for face in alone] == [ratio(face) for face in together[:2]]
+    assert [ratio(face) for face in reversed(alone)] == [ratio(face) for face in together[3:]]
+
+
+def test_closed_model_can_be_used_again(model, pictures):
+    before = ratio(model.find_faces(pictures[:1])[0])
+    model.close()
+    model.close()
+    assert ratio(model.find_faces(pictures[:1])[0]) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("grey", lambda rgb: np.repeat(rgb.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)),
+        ("mirrored", lambda rgb: rgb[:, ::-1]),
+        ("dark", lambda rgb: rgb // 3),
+        ("not contiguous", np.asfortranarray),
+        ("read-only", lambda rgb: np.frombuffer(rgb.tobytes(), np.uint8).reshape(rgb.shape)),
+    ],
+)
+def test_mesh_sees_shut_eyes_in_changed_pictures(name, change):
+    model = MediapipeFaces()
+    faces = model.find_faces([Picture(change(clip_picture(file).rgb)) for file in (AWAKE, SHUT)])
+    model.close()
+    wide, shut = (ratio(face) for face in faces)
+    assert shut < 0.75 * wide, name
+
+
+def test_mesh_takes_the_larger_of_two_faces():
+    person = clip_picture(AWAKE).rgb[100:300, 130:330]
+    rgb = np.full((480, 640, 3), 128, np.uint8)
+    rgb[40:240, 20:220] = person
+    rgb[40:440, 230:630] = person.repeat(2, axis=0).repeat(2, axis=1)
+    model = MediapipeFaces()
+    (face,) = model.find_faces([Picture(rgb)])
+    model.close()
+    assert face.box.left > 0.36
+
+
+def test_upside_down_picture_gives_no_error():
+    model = MediapipeFaces()
+    found = model.find_faces([Picture(np.ascontiguousarray(clip_picture(AWAKE).rgb[::-1]))])
+    model.close()
+    assert len(found) == 1
+
+
+def test_library_is_quiet_and_its_errors_are_not_lost(capfd, caplog):
+    model = MediapipeFaces()
+    model.find_faces([clip_picture(AWAKE)])
+    model.close()
+    assert capfd.readouterr().err == ""
+
+    import os
+
+    from vision.models import _without_chatter
+
+    with _without_chatter():
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nE0000 out of memory\n")
+    assert [record.getMessage() for record in caplog.records] == ["mediapipe: E0000 out of memory"]
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,102 @@
+"""Laws of the eyes, on made-up streams."""
+
+from functools import cache
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.vision.stories import deliveries, drawn, final_events, frame, run, scripted_step
+from vision.core.driver import DriverState, Glance, dump_state, follow, load_state
+from vision.core.rules import EyeState, Sample, judge
+
+LEARNED = 320
+
+
+@cache
+def prepared(pattern: tuple[tuple[int, int], ...]):
+    """A minute to learn from, then stretches of (level, frames); two vehicles."""
+    levels = [220] * LEARNED + [level for level, count in pattern for _ in range(count)]
+    frames = [
+        frame(i, drawn(level), vehicle=vehicle, driver_id="anna" if i < LEARNED + 40 else "bert")
+        for i, level in enumerate(levels)
+        for vehicle in ("van", "bus")
+    ]
+    return scripted_step().prepare(deliveries(frames))
+
+
+def words(outputs):
+    """Everything but where the stream was cut."""
+    rows = [row for part in outputs if part.observations is not None for row in part.observations.to_pylist()]
+    counts: dict = {}
+    for part in outputs:
+        for key, count in part.counts.items():
+            counts[key] = counts.get(key, 0) + count
+    due = [due for part in outputs for due in part.score_due]
+    return final_events(outputs), rows, {key: count for key, count in counts.items() if count}, due
+
+
+PATTERNS = st.lists(st.tuples(st.sampled_from([0, 60, 90, 140, 220]), st.integers(1, 25)), min_size=1, max_size=6).map(
+    tuple
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(PATTERNS, st.data())
+def test_any_split_gives_the_same_events_rows_and_states(pattern, data):
+    stream = prepared(pattern)
+    cuts = data.draw(st.lists(st.integers(2 * LEARNED - 40, len(stream)), max_size=8))
+    step = scripted_step()
+    whole, split = run(step, stream), run(step, stream, cuts)
+    assert split[0] == whole[0]
+    assert words(split[1]) == words(whole[1])
+
+
+def test_frame_by_frame_gives_the_same_as_at_once():
+    stream = prepared(((60, 40), (220, 5), (60, 9), (0, 3), (60, 9), (220, 3)))
+    step = scripted_step()
+    whole, split = run(step, stream), run(step, stream, range(1, len(stream)))
+    assert split[0] == whole[0]
+    assert words(split[1]) == words(whole[1])
+    assert len(final_events(whole[1])) >= 2
+
+
+NUMBERS = st.one_of(st.none(), st.floats(0, 1.5), st.floats(allow_nan=True, allow_infinity=True))
+SAMPLES = st.lists(st.tuples(st.integers(1, 3_000_000), NUMBERS, NUMBERS), max_size=80)
+
+
+@settings(max_examples=200)
+@given(SAMPLES)
+def test_rules_hold_for_any_numbers(steps):
+    state, now_us = EyeState(), 1_700_000_000_000_000
+    for step_us, openness, speed in steps:
+        now_us += step_us
+        judgement = judge(state, Sample(now_us, openness, speed))
+        state = judgement.state
+        assert judgement.perclos is None or 0 <= judgement.perclos <= 1
+        for finding in judgement.findings:
+            assert finding.start_us <= finding.end_us <= now_us
+            assert finding.peak >= 0
+            assert 0 <= finding.confidence <= 1
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.integers(1, 700_000), st.one_of(st.none(), st.floats(0, 0.6))), max_size=400))
+def test_state_to_json_to_state_is_identity(steps):
+    state, now_us = DriverState("anna", "anna"), 1_700_000_000_000_000
+    for step_us, ratio in steps:
+        now_us += step_us
+        state, _, _ = follow(state, Glance(now_us, "anna", 20.0, ratio))
+    assert load_state(orjson.loads(orjson.dumps(dump_state(state)))) == state
+
+
+def test_state_with_everything_open_survives_json():
+    state, now_us = DriverState("anna", "anna"), 1_700_000_000_000_000
+    for i in range(1500):
+        now_us += 100_000
+        state, _, _ = follow(state, Glance(now_us, "anna", 20.0, 0.08 if i > 1000 and i % 50 > 30 else 0.3))
+    assert state.eyes.closure is not None
+    assert state.eyes.spell is not None
+    data = orjson.dumps(dump_state(state))
+    assert load_state(orjson.loads(data)) == state
+    assert len(data) < 3_000
