@@ -1,0 +1,295 @@
+"""What people read: words for kinds and states, numbers with units, times in the fleet's zone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Literal, cast
+from zoneinfo import ZoneInfo
+
+from dashboard.core.review import CONTESTED, Action, DismissalReason, Role
+from infra.contracts.events import EventKind, ReviewState, Severity
+
+KMH, MPH = 3.6, 1 / 0.44704
+MILE_M = 1609.344
+Numbers = Mapping[str, object]
+
+KINDS = {
+    EventKind.HARSH_BRAKE: "Harsh braking",
+    EventKind.HARSH_ACCELERATION: "Harsh acceleration",
+    EventKind.HARSH_TURN: "Harsh turn",
+    EventKind.SPEEDING: "Speeding",
+    EventKind.MICROSLEEP: "Microsleep",
+    EventKind.SLEEP: "Eyes closed, asleep",
+    EventKind.UNRESPONSIVE: "Driver unresponsive",
+    EventKind.DROWSINESS: "Drowsiness",
+}
+KIND_ICONS = {  # names of Material symbols, which Streamlit brings along
+    EventKind.HARSH_BRAKE: "front_hand",
+    EventKind.HARSH_ACCELERATION: "bolt",
+    EventKind.HARSH_TURN: "turn_sharp_right",
+    EventKind.SPEEDING: "speed",
+    EventKind.MICROSLEEP: "visibility_off",
+    EventKind.SLEEP: "bedtime",
+    EventKind.UNRESPONSIVE: "emergency_home",
+    EventKind.DROWSINESS: "airline_seat_recline_extra",
+}
+SEVERITIES = {
+    Severity.CRITICAL: "Critical",
+    Severity.HIGH: "High",
+    Severity.MODERATE: "Moderate",
+    Severity.LOW: "Low",
+}
+STATES = {
+    ReviewState.NEEDS_REVIEW: "To review",
+    ReviewState.REVIEWED: "Reviewed",
+    ReviewState.NEEDS_COACHING: "Needs coaching",
+    ReviewState.COACHED: "Coached",
+    ReviewState.DISMISSED: "Dismissed",
+    ReviewState.NEEDS_RECOGNITION: "To recognise",
+    ReviewState.RECOGNIZED: "Recognised",
+}
+ACTIONS = {
+    Action.MARK_REVIEWED: "Mark reviewed",
+    Action.NEEDS_COACHING: "Needs coaching",
+    Action.COACHED: "Mark coached",
+    Action.DISMISS: "Dismiss",
+    Action.RECOGNISE: "Recognise",
+    Action.RECOGNISED: "Mark recognised",
+    Action.REOPEN: "Reopen",
+    Action.COMMENT: "Comment",
+    Action.CONTEST: "Contest",
+}
+REASONS = {
+    DismissalReason.INCORRECT: "Incorrect: it did not happen like this",
+    DismissalReason.MINOR_EVENT: "Minor: it happened and does not matter",
+    DismissalReason.OTHER: "Other: say why",
+}
+ROLES = {Role.MANAGER: "Manager", Role.COACH: "Coach", Role.DRIVER: "Driver"}
+AXES = {EventKind.HARSH_TURN: "y"}  # of the vehicle, ISO 8855; x for every other kind
+
+UNKNOWN = "unknown"
+NOBODY = "Unknown driver"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Formats for one fleet: its units and its time zone."""
+
+    units: Literal["metric", "imperial"]
+    zone: ZoneInfo
+
+    # --- numbers ---
+
+    @property
+    def speed_unit(self) -> str:
+        return "km/h" if self.units == "metric" else "mph"
+
+    @property
+    def distance_unit(self) -> str:
+        return "km" if self.units == "metric" else "mi"
+
+    @property
+    def speed_factor(self) -> float:
+        """From m/s."""
+        return KMH if self.units == "metric" else MPH
+
+    @property
+    def distance_factor(self) -> float:
+        """From m."""
+        return 1 / 1000 if self.units == "metric" else 1 / MILE_M
+
+    def speed(self, speed_mps: float | None) -> str:
+        return UNKNOWN if speed_mps is None else f"{speed_mps * self.speed_factor:.0f} {self.speed_unit}"
+
+    def distance(self, distance_m: float | None) -> str:
+        if distance_m is None:
+            return UNKNOWN
+        value = distance_m * self.distance_factor
+        return f"{value:,.0f} {self.distance_unit}" if value >= 100 else f"{value:.1f} {self.distance_unit}"
+
+    def per_distance(self, count: float, distance_m: float) -> float | None:
+        """Per 100 km, or per 100 miles; None where nothing was driven."""
+        return count / (distance_m * self.distance_factor) * 100 if distance_m > 0 else None
+
+    def peak(self, peak: float, unit: str) -> str:
+        """The figure that an event stands out by."""
+        match unit:
+            case "m/s":
+                return f"{peak * self.speed_factor:.0f} {self.speed_unit} over"
+            case "share":
+                return f"{100 * peak:.0f} % of a minute"
+            case "s":
+                return f"{peak:.1f} s"
+            case _:
+                return f"{peak:.2f} {unit}"
+
+    # --- times ---
+
+    def local(self, when: datetime) -> datetime:
+        return when.astimezone(self.zone)
+
+    def time(self, when: datetime) -> str:
+        """`Mon 27 May 2019, 15:04:09 CDT`"""
+        return self.local(when).strftime("%a %-d %b %Y, %H:%M:%S %Z")
+
+    def short_time(self, when: datetime, now: datetime) -> str:
+        """`today 15:04 CDT`, `yesterday 15:04 CDT`, `Mon 27 May, 15:04 CDT`, with the year where it is another."""
+        local, today = self.local(when), self.local(now).date()
+        clock = local.strftime("%H:%M %Z")
+        if local.date() == today:
+            return f"today {clock}"
+        if local.date() == today - timedelta(days=1):
+            return f"yesterday {clock}"
+        year = "" if local.year == today.year else f" {local.year}"
+        return f"{local.strftime('%a %-d %b')}{year}, {clock}"
+
+    def ago(self, when: datetime | None, now: datetime) -> str:
+        if when is None:
+            return "never"
+        minutes = (now - when).total_seconds() / 60
+        for limit, size, word in ((60, 1, "min"), (48 * 60, 60, "h"), (60 * 24 * 60, 24 * 60, "days")):
+            if minutes < limit:
+                return f"{max(minutes, 0) / size:.0f} {word} ago"
+        return self.local(when).strftime("%-d %b %Y")
+
+
+def day(value: date) -> str:
+    return value.strftime("%a %-d %b %Y")
+
+
+def length(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 05 min`"""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def percent(share: float | None) -> str:
+    if share is None:
+        return UNKNOWN
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
+
+
+def kind(word: str) -> str:
+    """The label of a kind; of one that this version does not know, its own word."""
+    return KINDS[EventKind(word)] if word in set(EventKind) else word.replace("_", " ").capitalize()
+
+
+def icon(word: str) -> str:
+    return KIND_ICONS[EventKind(word)] if word in set(EventKind) else "warning"
+
+
+def severity(word: str) -> str:
+    return SEVERITIES[Severity(word)] if word in set(Severity) else word.capitalize()
+
+
+def reason(word: str | None) -> str:
+    if word is None:
+        return ""
+    if word == CONTESTED:
+        return "contested"
+    return word.replace("_", " ")
+
+
+# --- what fired an event, in a sentence -------------------------------------------------------------------
+
+
+def summary(word: str, peak: float, unit: str, evidence: Numbers, words: Words) -> str:
+    """One sentence: what happened and by how much, and against which threshold."""
+    match word:
+        case "harsh_brake" | "harsh_acceleration" | "harsh_turn":
+            return _harsh(word, peak, evidence)
+        case "speeding":
+            band = evidence.get("band", UNKNOWN)
+            at_least = _number(evidence, "seconds_in_band_or_higher")
+            over = f"Up to {words.peak(peak, unit)} the posted limit"
+            return f"{over}; {length(at_least)} in the band “{band}” or above it." if at_least else f"{over}."
+        case "microsleep" | "sleep" | "unresponsive":
+            frames = _number(evidence, "frames_shut")
+            seen = f", seen on {frames:.0f} frames" if frames else ""
+            return f"Eyes closed for {peak:.1f} s{seen}."
+        case "drowsiness":
+            at = _number(evidence, "drowsy_at")
+            line = f"; drowsy from {100 * at:.0f} %" if at else ""
+            return f"Eyes at least 80 % closed for {100 * peak:.0f} % of a minute (PERCLOS){line}."
+        case _:
+            return f"{kind(word)}: {words.peak(peak, unit)}."
+
+
+def _harsh(word: str, peak: float, evidence: Numbers) -> str:
+    direction = f" to the {evidence['direction']}" if "direction" in evidence else ""
+    verb = {
+        "harsh_brake": "Braked at",
+        "harsh_acceleration": "Accelerated at",
+        "harsh_turn": f"Turned{direction} at",
+    }[word]
+    seconds = _number(evidence, "seconds_over_threshold") or _number(evidence, "seconds")
+    threshold = _number(evidence, "threshold_g")
+    lasted = f" for {seconds:.1f} s" if seconds else ""
+    over = f"; threshold of this vehicle class {threshold:.2f} g (Geotab)" if threshold else ""
+    if threshold and evidence.get("source") == "gps":
+        over = f"; threshold {threshold:.2f} g (Geotab's, scaled to what GPS shows)"
+    return f"{verb} {peak:.2f} g{lasted}{over}."
+
+
+EVIDENCE_WORDS = {
+    "source": "Measured by",
+    "threshold_g": "Threshold",
+    "seconds_over_threshold": "Time over the threshold",
+    "seconds": "Whole event",
+    "direction": "Direction",
+    "speed_change_mps": "Change of GPS speed",
+    "gps_support": "Support by GPS",
+    "yaw_g": "Expected from speed and turning rate",
+    "accelerometer_point_g": "Largest accelerometer sample",
+    "band": "Band",
+    "seconds_in_band_or_higher": "Time in this band or above",
+    "peak_over_limit_percent": "Most over the limit",
+    "over_light_s": "0 to 10 % over",
+    "over_moderate_s": "10 to 20 % over",
+    "over_heavy_s": "20 to 30 % over",
+    "over_severe_s": "More than 30 % over",
+    "eyes_shut_s": "Eyes closed",
+    "frames_shut": "Frames with eyes closed",
+    "mean_openness": "Mean openness of the eyes (1: this driver's usual)",
+    "perclos_peak": "PERCLOS, highest",
+    "window_s": "Measured over",
+    "caution_at": "Caution from",
+    "drowsy_at": "Drowsy from",
+    "perclos": "PERCLOS",
+}
+_SHARES = {"perclos_peak", "caution_at", "drowsy_at", "perclos"}
+
+
+def evidence_rows(evidence: Numbers, words: Words) -> list[tuple[str, str]]:
+    """Every number of the evidence, named in words and with its unit."""
+    order = list(EVIDENCE_WORDS)
+    names = sorted(evidence, key=lambda name: order.index(name) if name in order else len(order))
+    return [
+        (EVIDENCE_WORDS.get(name, name.replace("_", " ").capitalize()), _with_unit(name, evidence[name], words))
+        for name in names
+    ]
+
+
+def _with_unit(name: str, value: object, words: Words) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if name in _SHARES:
+        return percent(value)
+    if name.endswith("_mps"):
+        return f"{value * words.speed_factor:+.0f} {words.speed_unit}"
+    if name.endswith("_percent"):
+        return f"{value:.0f} %"
+    if name.endswith("_g"):
+        return f"{value:.2f} g"
+    if name.endswith("_s") or name.startswith("seconds"):
+        return f"{value:.1f} s"
+    return f"{value:g}"
+
+
+def _number(evidence: Numbers, name: str) -> float | None:
+    value = evidence.get(name)
+    return float(cast(float, value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
