@@ -53,7 +53,7 @@ class MemoryBus:
             return {lane: len(records) for lane, records in enumerate(self.log(topic))}
 
     def start_offsets(self, topic: str) -> Mapping[int, int]:
-        return dict.fromkeys(range(self.lanes), 0)
+        return dict.fromkeys(range(len(self.log(topic))), 0)
 
     def close(self) -> None:
         """Nothing to let go of: producers and consumers close themselves."""
