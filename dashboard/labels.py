@@ -277,17 +277,15 @@ def evidence_rows(evidence: Numbers, words: Words) -> list[tuple[str, str]]:
 def _with_unit(name: str, value: object, words: Words) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if name in _SHARES:
-        return percent(value)
-    if name.endswith("_mps"):
-        return f"{value * words.speed_factor:+.0f} {words.speed_unit}"
-    if name.endswith("_percent"):
-        return f"{value:.0f} %"
-    if name.endswith("_g"):
-        return f"{value:.2f} g"
-    if name.endswith("_s") or name.startswith("seconds"):
-        return f"{value:.1f} s"
-    return f"{value:g}"
+    formats = (
+        (name in _SHARES, percent(value)),
+        (name.endswith("_mps"), f"{value * words.speed_factor:+.0f} {words.speed_unit}"),
+        (name.endswith("_percent"), f"{value:.0f} %"),
+        (name.endswith("_g"), f"{value:.2f} g"),
+        (name.endswith("_s") or name.startswith("seconds"), f"{value:.1f} s"),
+        (True, f"{value:g}"),
+    )
+    return next(written for fits, written in formats if fits)
 
 
 def _number(evidence: Numbers, name: str) -> float | None:
