@@ -291,8 +291,8 @@ review_action = Table(  # the audit log: who did what to an event, for ever
 score = Table(
     "score",
     metadata,
-    Column("scope", Text, primary_key=True),  # trip, driver_day
-    Column("scope_id", Text, primary_key=True),  # trip id, driver id
+    Column("scope", Text, primary_key=True),  # trip, driver_day, vehicle_day
+    Column("scope_id", Text, primary_key=True),  # trip id, driver id, vehicle id
     Column("day", Date, primary_key=True),  # in the fleet's time zone
     Column("formula", Text, primary_key=True),
     Column("value", Float),  # 0..100; null: nothing driven

@@ -1,0 +1,88 @@
+"""Harsh braking, acceleration and turns from GPS alone, for vehicles whose accelerometer cannot be judged.
+
+Receivers hold zero while a vehicle starts and snap to it when it stops, and single speeds are wrong by several
+m/s. So a change counts only over 2 s, both halves of which go the same way, and an accelerometer of 1 Hz in the
+vehicle's frame, too slow to be judged alone, must not contradict it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from infra.contracts.events import EventKind
+from scoring.core.detectors.axes import AXES, Axis, severity
+from scoring.core.detectors.port import Accepted, Detector, Refused, View
+from scoring.core.episodes import Episode, Following, Signal, follow
+from scoring.core.rules import SECOND_US
+from scoring.core.window import FORWARD, Window
+
+_SETTLE_US = 3_500_000
+_COVERING_HZ = 6.0  # an accelerometer this dense has judged for itself
+_AROUND_US = 1_500_000
+_POINT_SHARE = 0.6  # of the 2 s change, the largest 1 Hz point must show this much
+
+
+def detectors() -> tuple[Detector, ...]:
+    return tuple(
+        Detector(f"gps_{axis.word}", axis.kind, partial(_scan, axis), partial(_judge, axis), _SETTLE_US, traced=True)
+        for axis in AXES
+    )
+
+
+def gps_threshold_g(axis: Axis, view: View) -> float:
+    """The accelerometer's threshold, scaled to what a 2 s change of GPS shows of such a peak."""
+    share = {
+        EventKind.HARSH_BRAKE: view.rules.gps_brake_share,
+        EventKind.HARSH_ACCELERATION: view.rules.gps_acceleration_share,
+        EventKind.HARSH_TURN: view.rules.gps_turn_share,
+    }[axis.kind]
+    return axis.threshold_g(view) * share
+
+
+def _scan(axis: Axis, view: View, open_episode: Episode | None) -> tuple[list[Episode], Episode | None]:
+    window, enter_g = view.window, gps_threshold_g(axis, view)
+    if window.fix_from == len(window.fixes):
+        return [], open_episode
+    seen = window.gps_forward if axis.row == FORWARD else window.gps_left
+    signal = Signal(seen.time_us, seen.value * axis.sign, seen.step_us)
+    inside = signal.value >= enter_g * view.rules.harsh_exit_share
+    if open_episode is None and not inside.any():
+        return [], None
+    return follow(Following(f"gps_{axis.word}", (enter_g,), view.rules.harsh_quiet_us), signal, inside, open_episode)
+
+
+def _judge(axis: Axis, view: View, episode: Episode) -> Accepted | Refused:
+    threshold_g = gps_threshold_g(axis, view)
+    if episode.peak < threshold_g:
+        return Refused("too_weak")
+    start_us, end_us = episode.start_us - _AROUND_US, episode.end_us + _AROUND_US
+    points = _points(axis, view.window, start_us, end_us, threshold_g)
+    if isinstance(points, Refused):
+        return points
+    speeds = view.window.speeds_mps(start_us, end_us)
+    if not len(speeds) or speeds.max() < view.rules.moving_mps:
+        return Refused("standing")
+    evidence = {
+        "source": "gps",
+        "threshold_g": round(threshold_g, 3),
+        "seconds": (episode.end_us - episode.start_us) / SECOND_US,
+        "speed_change_mps": round(float(speeds.max() - speeds.min()), 2),
+        **axis.evidence,
+        **points,
+    }
+    confidence = 0.7 if points else 0.5
+    how_bad = severity(episode.peak, threshold_g, view.rules)
+    return Accepted(how_bad, round(episode.peak, 3), "g", confidence, evidence)
+
+
+def _points(axis: Axis, window: Window, start_us: int, end_us: int, threshold_g: float) -> dict[str, object] | Refused:
+    """What an accelerometer too slow to be judged alone says of it; nothing where there is none."""
+    points = window.accelerations_g(axis.row, start_us, end_us) * axis.sign
+    if not len(points):
+        return {}
+    if len(points) / ((end_us - start_us) / SECOND_US) >= _COVERING_HZ:
+        return Refused("judged_by_accelerometer")
+    largest = float(points.max())
+    if largest < _POINT_SHARE * threshold_g:
+        return Refused("accelerometer_disagrees")
+    return {"accelerometer_point_g": round(largest, 3)}

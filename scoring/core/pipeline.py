@@ -1,0 +1,296 @@
+"""One message at a time: from a vehicle's state and a telemetry batch to the next state and what was found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import numpy as np
+
+from infra.contracts.events import SafetyEvent, Trace, Trip, TripStatus, event_id
+from infra.contracts.telemetry import GpsSamples, ImuFrame, TelemetryBatch, take
+from scoring.core import samples, trips
+from scoring.core.detectors import BY_NAME, DETECTORS, Accepted, Refused, View
+from scoring.core.episodes import Episode
+from scoring.core.fixes import believable, fill_speed
+from scoring.core.rules import SECOND_US, Rules
+from scoring.core.samples import FixRing, ImuRing
+from scoring.core.state import PendingTrace, VehicleState
+from scoring.core.trips import OpenTrip
+from scoring.core.window import Window
+
+_MARGIN_US = 2 * SECOND_US  # an episode is found at most this long after it began
+_LONGEST_RING_US = 60 * SECOND_US  # whatever an episode asks for: a state stays small
+_IMU_LAG_US = 5 * SECOND_US  # when one stream is this far behind the other, it is not waited for
+_CLOCK_BACK_US = 300 * SECOND_US  # a device whose time falls back further has set its clock: a new beginning
+_QUIET_DEVICE_US = 10 * SECOND_US  # after which another device of the same vehicle takes over
+_LONG_AGO = -(2**62)
+
+
+@dataclass(slots=True)
+class Found:
+    """What one vehicle's messages brought, by which rules."""
+
+    vehicle_id: str
+    rules: Rules
+    trips: list[Trip] = field(default_factory=list)
+    events: list[SafetyEvent] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def fold_batch(state: VehicleState, batch: TelemetryBatch, found: Found) -> VehicleState:
+    """The state after a batch. ``found`` is added to."""
+    if _clock_fell_back(state, batch):
+        found.counts["clock_set_back"] += 1
+        state = _begin_again(state, found)
+    imu = _fresh_imu(state, batch, found)
+    fixes, gps = _fresh_fixes(state, batch, found)
+    window = _window(state, batch, imu, fixes, gps)
+    state = replace(
+        state,
+        vehicle_class=batch.vehicle_class,
+        in_vehicle_frame=window.in_vehicle_frame,
+        imu_device=batch.device_id if len(imu) else state.imu_device,
+        fix_device=batch.device_id if len(fixes) else state.fix_device,
+    )
+    if len(fixes):
+        state = _follow_trip(state, window, gps, batch.driver_id, found)
+    state = _scan(state, window, batch.driver_id, found.rules)
+    state = _settle(state, window, found)
+    state = _release(state, window, found)
+    return _trim(state, window, found.rules)
+
+
+def fold_silence(state: VehicleState, found: Found) -> VehicleState:
+    """Nothing has come for long: end what is under way with what is there."""
+    window = _window_of(state)
+    episodes = (*state.settling, *state.open_episodes)
+    state = replace(state, open_episodes=(), settling=episodes)
+    state = _settle(state, window, found, at_once=True)
+    state = _release(state, window, found, at_once=True)
+    trip = state.trip
+    if trip is not None and not trip.silent:
+        _write_trip(trip, TripStatus.ENDED, found)
+        state = replace(state, trip=replace(trip, silent=True, written_us=trip.end_us))
+    return _trim(state, window, found.rules)
+
+
+# --- taking samples in ------------------------------------------------------------------------------------
+
+
+def _clock_fell_back(state: VehicleState, batch: TelemetryBatch) -> bool:
+    for ring, fresh, device in (
+        (state.fixes, batch.gps, state.fix_device),
+        (state.imu, batch.imu, state.imu_device),
+    ):
+        if len(ring) and len(fresh) and device == batch.device_id:
+            return bool(fresh.time_us[-1] < ring.time_us[-1] - _CLOCK_BACK_US)
+    return False
+
+
+def _begin_again(state: VehicleState, found: Found) -> VehicleState:
+    fold_silence(state, found)
+    return VehicleState()
+
+
+def _fresh_imu(state: VehicleState, batch: TelemetryBatch, found: Found) -> ImuRing:
+    if not len(batch.imu):
+        return samples.no_imu()
+    last_us = int(state.imu.time_us[-1]) if len(state.imu) else _LONG_AGO
+    if not _may_speak(state.imu_device, batch.device_id, int(batch.imu.time_us[0]), last_us):
+        found.counts["imu_of_second_device"] += len(batch.imu)
+        return samples.no_imu()
+    imu, stale = samples.quantise(batch.imu, last_us)
+    if stale:
+        found.counts["imu_not_in_order"] += stale
+    return imu
+
+
+def _may_speak(current: str | None, device_id: str, first_us: int, last_us: int) -> bool:
+    return current in (None, device_id) or first_us > last_us + _QUIET_DEVICE_US
+
+
+def _fresh_fixes(state: VehicleState, batch: TelemetryBatch, found: Found) -> tuple[FixRing, GpsSamples]:
+    """Believable fixes for the ring, and the same rows with their other columns."""
+    gps, last = batch.gps, state.fixes
+    if not len(gps):
+        return samples.no_fixes(), gps
+    last_us = int(last.time_us[-1]) if len(last) else _LONG_AGO
+    if not _may_speak(state.fix_device, batch.device_id, int(gps.time_us[0]), last_us):
+        found.counts["gps_of_second_device"] += len(gps)
+        return samples.no_fixes(), take(gps, slice(0, 0))
+    mask = believable(gps, last)
+    if not mask.all():
+        found.counts["gps_not_believed"] += int((~mask).sum())
+        gps = take(gps, mask)
+    return FixRing(gps.time_us, gps.lat, gps.lon, fill_speed(gps, last), gps.heading_deg), gps
+
+
+def _window(state: VehicleState, batch: TelemetryBatch, imu: ImuRing, fixes: FixRing, gps: GpsSamples) -> Window:
+    in_frame = batch.imu_frame is ImuFrame.VEHICLE if len(imu) else state.in_vehicle_frame
+    same_frame = in_frame == state.in_vehicle_frame or not len(imu)
+    past = state.imu if same_frame else samples.no_imu()  # axes that turned cannot be read on
+    return Window(
+        imu=samples.join_imu(past, imu),
+        imu_from=len(past),
+        in_vehicle_frame=in_frame,
+        fixes=samples.join_fixes(state.fixes, fixes),
+        fix_from=len(state.fixes),
+        limit_mps=gps.speed_limit_mps,
+    )
+
+
+def _window_of(state: VehicleState) -> Window:
+    nothing = np.empty(0, np.float32)
+    return Window(state.imu, len(state.imu), state.in_vehicle_frame, state.fixes, len(state.fixes), nothing)
+
+
+# --- trips ------------------------------------------------------------------------------------------------
+
+
+def _follow_trip(
+    state: VehicleState, window: Window, gps: GpsSamples, driver_id: str | None, found: Found
+) -> VehicleState:
+    before = min(window.fix_from, 1)
+    track = samples.fixes_from(window.fixes, window.fix_from - before)
+    ended, trip = trips.advance(state.trip, trips.leg_of(track, before, gps, driver_id, found.rules))
+    for one in ended:
+        _write_trip(one, TripStatus.ENDED, found)
+    if trip is not None and not trip.silent and _is_due(trip, found.rules):
+        _write_trip(trip, TripStatus.OPEN, found)
+        trip = replace(trip, written_us=trip.end_us)
+    return replace(state, trip=trip)
+
+
+def _is_due(trip: OpenTrip, rules: Rules) -> bool:
+    return trips.is_trip(trip, rules) and trip.end_us - trip.written_us >= rules.trip_write_us
+
+
+def _write_trip(trip: OpenTrip, status: TripStatus, found: Found) -> None:
+    if trips.is_trip(trip, found.rules):
+        found.trips.append(trips.to_row(trip, found.vehicle_id, status, found.rules))
+
+
+# --- episodes ---------------------------------------------------------------------------------------------
+
+
+def _scan(state: VehicleState, window: Window, driver_id: str | None, rules: Rules) -> VehicleState:
+    under_way = {episode.detector: episode for episode in state.open_episodes}
+    still_open: list[Episode] = []
+    closed: list[Episode] = []
+    view = View(window, rules, state.vehicle_class)
+    for detector in DETECTORS:
+        before = under_way.get(detector.name)
+        ended, after = detector.scan(view, before)
+        closed += [_placed(e, driver_id, window) for e in ended]
+        if after is not None:
+            still_open.append(_placed(after, driver_id, window))
+    if not closed and not still_open and not under_way:
+        return state
+    return replace(state, open_episodes=tuple(still_open), settling=(*state.settling, *closed))
+
+
+def _placed(episode: Episode, driver_id: str | None, window: Window) -> Episode:
+    """With its driver, place and speed, as known when it is first seen."""
+    if "seen" in episode.detail:
+        return episode
+    detail = {"seen": 1.0}
+    at = window.fix_at(episode.start_us)
+    if at is not None:
+        fixes = window.fixes
+        detail |= {"lat": float(fixes.lat[at]), "lon": float(fixes.lon[at])}
+        if np.isfinite(fixes.speed_mps[at]):
+            detail["speed_mps"] = float(fixes.speed_mps[at])
+    return replace(episode, driver_id=driver_id, detail=episode.detail | detail)
+
+
+def _settle(state: VehicleState, window: Window, found: Found, at_once: bool = False) -> VehicleState:
+    """Judge the episodes around which everything has come."""
+    if not state.settling:
+        return state
+    view = View(window, found.rules, state.vehicle_class)
+    come = [at_once or _has_come(window, e.end_us + BY_NAME[e.detector].settle_us) for e in state.settling]
+    waiting = tuple(e for e, has in zip(state.settling, come, strict=True) if not has)
+    judged = [_judge(view, e, found) for e, has in zip(state.settling, come, strict=True) if has]
+    pending = (*state.pending, *(trace for trace in judged if trace is not None))
+    return replace(state, settling=waiting, pending=pending)
+
+
+def _judge(view: View, episode: Episode, found: Found) -> PendingTrace | None:
+    """Turn an episode into an event, or count why not. Returns the trace that is to be kept."""
+    detector = BY_NAME[episode.detector]
+    verdict = detector.judge(view, episode)
+    if isinstance(verdict, Refused):
+        found.counts[f"{episode.detector}_{verdict.reason}"] += 1
+        return None
+    event = _event(episode, verdict, found)
+    found.events.append(event)
+    if not detector.traced:
+        return None
+    around_us = view.rules.trace_us
+    return PendingTrace(str(event.event_id), event.start_us - around_us, event.end_us + around_us)
+
+
+def _has_come(window: Window, until_us: int) -> bool:
+    fix_now, imu_now = window.fix_now_us, window.imu_now_us
+    if fix_now is not None and fix_now >= until_us:
+        return True
+    return imu_now is not None and imu_now >= until_us + _IMU_LAG_US
+
+
+def _event(episode: Episode, verdict: Accepted, found: Found) -> SafetyEvent:
+    kind = BY_NAME[episode.detector].kind
+    return SafetyEvent(
+        event_id=event_id(found.rules.version, found.vehicle_id, kind, episode.start_us),
+        vehicle_id=found.vehicle_id,
+        driver_id=episode.driver_id,
+        kind=kind,
+        severity=verdict.severity,
+        start_us=episode.start_us,
+        end_us=episode.end_us,
+        lat=episode.detail.get("lat"),
+        lon=episode.detail.get("lon"),
+        speed_mps=episode.detail.get("speed_mps"),
+        peak=verdict.peak,
+        peak_unit=verdict.unit,
+        confidence=verdict.confidence,
+        rules_version=found.rules.version,
+        evidence=dict(verdict.evidence),
+    )
+
+
+# --- raw samples ------------------------------------------------------------------------------------------
+
+
+def _release(state: VehicleState, window: Window, found: Found, at_once: bool = False) -> VehicleState:
+    """Cut out the traces whose ten seconds after have come."""
+    if not state.pending:
+        return state
+    waiting: list[PendingTrace] = []
+    for trace in state.pending:
+        if not at_once and not _trace_has_come(window, trace.end_us):
+            waiting.append(trace)
+            continue
+        content = samples.trace_bytes(window.imu, trace.start_us, trace.end_us)
+        if content is not None:
+            found.traces.append(Trace(UUID(trace.event_id), content))
+    return replace(state, pending=tuple(waiting))
+
+
+def _trace_has_come(window: Window, until_us: int) -> bool:
+    fix_now, imu_now = window.fix_now_us, window.imu_now_us
+    if imu_now is not None and imu_now >= until_us:
+        return True
+    return fix_now is not None and fix_now >= until_us + _IMU_LAG_US
+
+
+def _trim(state: VehicleState, window: Window, rules: Rules) -> VehicleState:
+    """Keep what an event that begins now, or is not yet complete, may still need."""
+    now_us = max(window.imu_now_us or _LONG_AGO, window.fix_now_us or _LONG_AGO)
+    traced = [e.start_us for e in (*state.open_episodes, *state.settling) if BY_NAME[e.detector].traced]
+    wanted = [now_us - _MARGIN_US, *traced, *(p.start_us + rules.trace_us for p in state.pending)]
+    from_us = max(min(wanted) - rules.trace_us, now_us - _LONGEST_RING_US)
+    imu, fixes = samples.imu_since(window.imu, from_us), samples.fixes_since(window.fixes, from_us)
+    return replace(state, imu=imu, fixes=fixes)

@@ -1,0 +1,211 @@
+"""What the detectors look at: a vehicle's last seconds together with what is fresh, and signals made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from infra.contracts.telemetry import Float32, Float64, Int64
+from scoring.core.episodes import Signal
+from scoring.core.rules import G_MPS2, SECOND_US
+from scoring.core.samples import ACCEL_LSB_MPS2, GYRO_LSB_RADPS, MISSING, FixRing, ImuRing
+
+FORWARD, LEFT = 0, 1  # rows of ImuRing.counts, ISO 8855
+_YAW = 5
+_SMOOTH_US = 500_000  # longer than a pothole, shorter than a brake
+_FEWEST = 4  # samples in that time: 8 Hz and more; slower ones are judged by GPS
+_LONGEST_STEP_US = 250_000
+_BELIEVED_COUNTS = int(2 * G_MPS2 / ACCEL_LSB_MPS2)  # tyres hold 1.2 g; more is an impact or a glitch, not driving
+
+_BASE_US, _HALF_US, _LONGEST_BASE_US = 1_900_000, 900_000, 3_100_000  # 2 s, allowing for jitter
+_WEAKER_SHARE = 0.2  # each half of the 2 s must carry at least this share: a single wrong speed carries none
+_TURNING_MPS = 4.0  # below, GPS headings wander
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """``imu`` and ``fixes`` hold the past and the fresh; the fresh begin at ``imu_from`` and ``fix_from``.
+
+    ``in_vehicle_frame`` says whether accelerations may be judged. ``limit_mps`` belongs to the fresh fixes.
+    """
+
+    imu: ImuRing
+    imu_from: int
+    in_vehicle_frame: bool
+    fixes: FixRing
+    fix_from: int
+    limit_mps: Float32
+
+    @property
+    def imu_now_us(self) -> int | None:
+        return int(self.imu.time_us[-1]) if len(self.imu) else None
+
+    @property
+    def fix_now_us(self) -> int | None:
+        return int(self.fixes.time_us[-1]) if len(self.fixes) else None
+
+    @cached_property
+    def _tail(self) -> int:
+        """Where the samples begin that a smoothed fresh value needs."""
+        first_us = self.imu.time_us[self.imu_from] - _SMOOTH_US
+        return int(np.searchsorted(self.imu.time_us, first_us, side="right"))
+
+    @cached_property
+    def _extremes_g(self) -> tuple[tuple[float, float], ...]:
+        recent = self.imu.counts[:2, self._tail :]
+        return tuple((float(row.min()) * _COUNT_G, float(row.max()) * _COUNT_G) for row in recent)
+
+    def may_reach(self, row: int, sign: int, level_g: float) -> bool:
+        """A cheap look: can the smoothed fresh signal reach a level at all?"""
+        if not self.in_vehicle_frame or self.imu_from == len(self.imu):
+            return False
+        low, high = self._extremes_g[row]
+        return (high if sign > 0 else -low) >= level_g
+
+    def smoothed(self, row: int) -> Signal:
+        """Acceleration in g of the fresh samples of 8 Hz and more, half a second's mean of medians of three.
+
+        Exact: sums are integers. Unbelievable samples are left out. NaN where there are too few.
+        """
+        return self._forward if row == FORWARD else self._left
+
+    @cached_property
+    def _forward(self) -> Signal:
+        return self._smooth(FORWARD)
+
+    @cached_property
+    def _left(self) -> Signal:
+        return self._smooth(LEFT)
+
+    def _smooth(self, row: int) -> Signal:
+        counts = self.imu.counts[row, self._tail :].astype(np.int64)
+        believed = np.abs(counts) <= _BELIEVED_COUNTS
+        time_us = self.imu.time_us[self._tail :][believed]
+        fresh = int(np.searchsorted(time_us, self.imu.time_us[self.imu_from]))
+        value = _mean_of_medians(time_us, counts[believed])
+        step_us = np.minimum(np.diff(time_us, prepend=time_us[:1]), _LONGEST_STEP_US)
+        return Signal(time_us[fresh:] - _SMOOTH_US // 2, value[fresh:] * _COUNT_G, step_us[fresh:])
+
+    @cached_property
+    def gps_forward(self) -> Signal:
+        """Acceleration in g over 2 s, from GPS speeds."""
+        return self._of_fixes(_steady_rate(self._recent_us, self._recent_speed, self._recent_fresh) / G_MPS2)
+
+    @cached_property
+    def gps_left(self) -> Signal:
+        """Lateral acceleration in g over 2 s, left positive: speed times turning of the GPS heading."""
+        leftward = -self.fixes.heading_deg[self._recent_from :].astype(np.float64)
+        rate = np.radians(_steady_rate(self._recent_us, leftward, self._recent_fresh, turn=360.0))
+        speed = self._recent_speed[self._recent_fresh :]
+        return self._of_fixes(np.where(speed >= _TURNING_MPS, rate * speed / G_MPS2, np.nan))
+
+    @cached_property
+    def _recent_from(self) -> int:
+        first_us = self.fixes.time_us[self.fix_from] - _LONGEST_BASE_US
+        return int(np.searchsorted(self.fixes.time_us, first_us))
+
+    @property
+    def _recent_fresh(self) -> int:
+        return self.fix_from - self._recent_from
+
+    @property
+    def _recent_us(self) -> Int64:
+        return self.fixes.time_us[self._recent_from :]
+
+    @cached_property
+    def _recent_speed(self) -> Float64:
+        return self.fixes.speed_mps[self._recent_from :].astype(np.float64)
+
+    def _of_fixes(self, value: Float64) -> Signal:
+        return Signal(self.fixes.time_us[self.fix_from :] - SECOND_US, value, self.fix_step_us)
+
+    @cached_property
+    def fix_step_us(self) -> Int64:
+        """Time from the fix before to each fresh one; 0 for the first of all."""
+        first = max(self.fix_from - 1, 0)
+        steps = np.diff(self.fixes.time_us[first:])
+        return steps if self.fix_from else np.concatenate([np.zeros(min(1, len(self.fixes)), np.int64), steps])
+
+    # --- around an episode: for judging one that is complete ---
+
+    def speeds_mps(self, start_us: int, end_us: int) -> Float64:
+        """Known GPS speeds between two times."""
+        first, last = np.searchsorted(self.fixes.time_us, [start_us, end_us + 1])
+        speed: Float64 = self.fixes.speed_mps[first:last].astype(np.float64)
+        known: Float64 = speed[np.isfinite(speed)]
+        return known
+
+    def accelerations_g(self, row: int, start_us: int, end_us: int) -> Float64:
+        """Raw believable accelerations between two times; empty where they may not be judged."""
+        values: Float64 = self._between(row, start_us, end_us) * _COUNT_G
+        return values
+
+    def yaw_rates_radps(self, start_us: int, end_us: int) -> Float64:
+        values: Float64 = self._between(_YAW, start_us, end_us) * GYRO_LSB_RADPS
+        return values
+
+    def _between(self, row: int, start_us: int, end_us: int) -> npt.NDArray[np.int64]:
+        if not self.in_vehicle_frame:
+            return np.empty(0, np.int64)
+        first, last = np.searchsorted(self.imu.time_us, [start_us, end_us + 1])
+        counts = self.imu.counts[row, first:last].astype(np.int64)
+        limit = _BELIEVED_COUNTS if row != _YAW else -MISSING - 1
+        believed: npt.NDArray[np.int64] = counts[np.abs(counts) <= limit]
+        return believed
+
+    def fix_at(self, time_us: int) -> int | None:
+        """Index of the last fix at or before a time, or of the first after it, within 10 s; None without."""
+        at = int(np.searchsorted(self.fixes.time_us, time_us, side="right")) - 1
+        for index in (at, at + 1):
+            if 0 <= index < len(self.fixes) and abs(int(self.fixes.time_us[index]) - time_us) <= 10 * SECOND_US:
+                return index
+        return None
+
+
+_COUNT_G = ACCEL_LSB_MPS2 / G_MPS2
+
+
+def _mean_of_medians(time_us: Int64, counts: Int64) -> Float64:
+    if len(counts) < _FEWEST:
+        return np.full(len(counts), np.nan)
+    a, b, c = counts[:-2], counts[1:-1], counts[2:]
+    medians = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
+    sums = np.concatenate([[0, 0, 0], np.cumsum(medians)])  # sums[k]: medians that end before sample k
+    after = np.arange(1, len(counts) + 1)
+    first = np.searchsorted(time_us, time_us - _SMOOTH_US, side="right")
+    enough = after - first >= _FEWEST
+    value: Float64 = (sums[after] - sums[np.minimum(first + 2, after)]) / np.maximum(after - first - 2, 1)
+    value[~enough] = np.nan
+    return value
+
+
+def _steady_rate(time_us: Int64, value: Float64, fresh: int, turn: float | None = None) -> Float64:
+    """Change per second over about 2 s up to each fresh value; 0 unless both halves go the same way.
+
+    ``turn``: the value is an angle with this full turn, and changes by less than half of it per second.
+    """
+    now = np.arange(fresh, len(value))
+    now_us = time_us[fresh:]
+    start = np.searchsorted(time_us, now_us - _BASE_US, side="right") - 1
+    middle = np.searchsorted(time_us, now_us - _HALF_US, side="right") - 1
+    known = (start >= 0) & (middle > start)
+    start, middle = np.where(known, start, now), np.where(known, middle, now)
+    known &= now_us - time_us[start] <= _LONGEST_BASE_US
+    first, first_s = _change(time_us, value, start, middle, turn)
+    second, second_s = _change(time_us, value, middle, now, turn)
+    whole = (first + second) / (first_s + second_s)
+    weaker = np.minimum(first / first_s * np.sign(whole), second / second_s * np.sign(whole))
+    return np.where(known, np.where(weaker >= _WEAKER_SHARE * np.abs(whole), whole, 0.0), np.nan)
+
+
+def _change(
+    time_us: Int64, value: Float64, first: npt.NDArray[np.intp], last: npt.NDArray[np.intp], turn: float | None
+) -> tuple[Float64, Float64]:
+    """Change of the value and seconds between two indices."""
+    change = value[last] - value[first]
+    if turn is not None:
+        change = (change + turn / 2) % turn - turn / 2
+    return change, np.maximum(time_us[last] - time_us[first], 1) / SECOND_US
