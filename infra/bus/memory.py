@@ -23,13 +23,24 @@ class _Done:
 class MemoryBus:
     """Topics as lists. Thread-safe: a gateway's loop publishes while worker threads poll.
 
-    Nothing is ever thrown away. Topics come into being when first named. Besides the port it has two levers
-    for tests: ``rebalance`` and ``expel``.
+    Nothing is thrown away but by ``trim``. Topics come into being when first named. Besides the port it has two
+    levers for tests: ``rebalance`` and ``expel``.
     """
 
-    def __init__(self, lanes: int, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(
+        self,
+        lanes: int,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        begins: Mapping[str, Mapping[int, int]] | None = None,
+    ) -> None:
+        """
+        Args:
+            begins: topic to lane to the first offset. A database outlives this bus, and the positions in it must
+                not point past the end of a log that starts anew: offsets go on where the last one ended.
+        """
         self.lanes = lanes
         self.max_message_bytes = max_message_bytes
+        self._begins = {(topic, lane): offset for topic, by in (begins or {}).items() for lane, offset in by.items()}
         self.changed = threading.Condition()
         self._logs: dict[str, list[list[Record]]] = {}
         self._groups: dict[str, _Group] = {}
@@ -50,10 +61,32 @@ class MemoryBus:
 
     def end_offsets(self, topic: str) -> Mapping[int, int]:
         with self.changed:
-            return {lane: len(records) for lane, records in enumerate(self.log(topic))}
+            return {lane: self.begin(topic, lane) + len(records) for lane, records in enumerate(self.log(topic))}
 
     def start_offsets(self, topic: str) -> Mapping[int, int]:
-        return dict.fromkeys(range(len(self.log(topic))), 0)
+        return {lane: self.begin(topic, lane) for lane in range(len(self.log(topic)))}
+
+    def begin(self, topic: str, lane: int) -> int:
+        """The oldest offset still kept."""
+        return self._begins.get((topic, lane), 0)
+
+    def trim(self) -> int:
+        """Let go of what every group that reads a topic has committed (all of it, where none does).
+
+        Returns:
+            Records let go.
+        """
+        gone = 0
+        with self.changed:
+            for topic, logs in self._logs.items():
+                for lane, log in enumerate(logs):
+                    passed = [group.committed(topic, lane) for group in self._groups.values() if group.reads(topic)]
+                    begin = self.begin(topic, lane)
+                    count = min((max(0, offset - begin) for offset in passed), default=len(log))
+                    del log[:count]
+                    self._begins[topic, lane] = begin + count
+                    gone += count
+        return gone
 
     def close(self) -> None:
         """Nothing to let go of: producers and consumers close themselves."""
@@ -80,7 +113,7 @@ class MemoryBus:
         with self.changed:
             log = self.log(topic)[lane]
             # a broker keeps milliseconds
-            log.append(Record(topic, lane, len(log), key, value, arrived_us // 1000 * 1000))
+            log.append(Record(topic, lane, self.begin(topic, lane) + len(log), key, value, arrived_us // 1000 * 1000))
             self.changed.notify_all()
 
     def log(self, topic: str) -> list[list[Record]]:
@@ -134,6 +167,12 @@ class _Group:
             self._members.remove(member)
             self.share_out()
 
+    def reads(self, topic: str) -> bool:
+        return any(topic in member.topics for member in self._members)
+
+    def committed(self, topic: str, lane: int) -> int:
+        return max(member.shown.get(lane, {}).get(topic, 0) for member in self._members)
+
     def share_out(self) -> None:
         """Ranges of lanes in order of joining. A member learns of it at its next poll, as with Kafka."""
         self._generation += 1
@@ -152,7 +191,7 @@ class MemoryConsumer:
         self.unaware_polls = 0
         self.shown: dict[int, dict[str, int]] = {}  # commit_for_display
         self._bus = bus
-        self._topics = tuple(topics)
+        self.topics = tuple(topics)
         self._owned: dict[int, int] = {}
         self._next: dict[tuple[int, str], int] = {}
         self._turn = 0  # lane that is served first, so that a busy one starves nobody
@@ -176,7 +215,7 @@ class MemoryConsumer:
         with self._bus.changed:
             if lane not in self._owned:
                 raise LaneLost(f"lane {lane}")
-            for topic in self._topics:
+            for topic in self.topics:
                 self._next[lane, topic] = offsets.get(topic, 0)
 
     def commit_for_display(self, lane: int, offsets: Mapping[str, int]) -> None:
@@ -198,13 +237,13 @@ class MemoryConsumer:
         if self.pending is not None:
             self._owned, self.pending = self.pending, None
             # From the beginning on: who does not seek counts everything twice, and is found out.
-            self._next = {(lane, topic): 0 for lane in self._owned for topic in self._topics}
+            self._next = {(lane, topic): 0 for lane in self._owned for topic in self.topics}
 
     def _take(self, limit: int) -> list[Record]:
         taken: list[Record] = []
         for lane, topic in self._in_turn():
             log = self._bus.log(topic)[lane]
-            start = self._next[lane, topic]
+            start = max(0, self._next[lane, topic] - self._bus.begin(topic, lane))
             found = log[start : start + limit - len(taken)]
             if found:
                 self._next[lane, topic] = found[-1].offset + 1
@@ -216,4 +255,4 @@ class MemoryConsumer:
 
     def _in_turn(self) -> Iterator[tuple[int, str]]:
         lanes = sorted(self._owned, key=lambda lane: (lane < self._turn, lane))
-        return ((lane, topic) for lane in lanes for topic in self._topics)
+        return ((lane, topic) for lane in lanes for topic in self.topics)
