@@ -23,7 +23,7 @@ class Aggregate:
     bucket_name: str
     bucket: str
     columns: str
-    refresh_every: str
+    refresh_every: str  # a row later than what is gathered already is not seen until then; costs only what changed
     refresh_until: str  # before now; younger buckets are computed when read
 
 
@@ -39,7 +39,7 @@ AGGREGATES = (  # days are UTC days; sums and counts rather than means, because 
         "1 minute",
         "count(*) AS samples, count(speed_mps) AS speed_samples, sum(speed_mps::float8) AS speed_sum_mps, "
         "max(speed_mps) AS speed_max_mps, min(odometer_m) AS odometer_min_m, max(odometer_m) AS odometer_max_m",
-        "5 minutes",
+        "1 minute",
         "5 minutes",
     ),
     Aggregate(
@@ -51,7 +51,7 @@ AGGREGATES = (  # days are UTC days; sums and counts rather than means, because 
         "sum(samples)::int8 AS samples, sum(speed_samples)::int8 AS speed_samples, "
         "sum(speed_sum_mps) AS speed_sum_mps, max(speed_max_mps) AS speed_max_mps, "
         "min(odometer_min_m) AS odometer_min_m, max(odometer_max_m) AS odometer_max_m",
-        "1 hour",
+        "15 minutes",
         "1 day",
     ),
     Aggregate(
@@ -61,7 +61,7 @@ AGGREGATES = (  # days are UTC days; sums and counts rather than means, because 
         "minute",
         "1 minute",
         f"count(*) AS seconds, sum(samples) AS samples, {_MOTION_EXTREMES}",
-        "5 minutes",
+        "1 minute",
         "5 minutes",
     ),
     Aggregate(
@@ -71,7 +71,7 @@ AGGREGATES = (  # days are UTC days; sums and counts rather than means, because 
         "day",
         "1 day",
         f"sum(seconds)::int8 AS seconds, sum(samples)::int8 AS samples, {_MOTION_EXTREMES}",
-        "1 hour",
+        "15 minutes",
         "1 day",
     ),
 )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pgpq import ArrowToPostgresBinaryEncoder
-from sqlalchemy import Boolean, Connection, Table
+from sqlalchemy import Boolean, Connection, Table, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import REAL
 from sqlalchemy.types import DateTime, Float, SmallInteger, Text, TypeEngine
@@ -22,6 +23,16 @@ _ARROW: tuple[tuple[type[TypeEngine[Any]], pa.DataType], ...] = (  # first that 
     (SmallInteger, pa.int16()),
     (Boolean, pa.bool_()),
     (Text, pa.string()),
+)
+
+# A compressed batch is made per vehicle and COPY. Measured on 2 cores, TimescaleDB 2.29, with the continuous
+# aggregates there, rows/s with and without: position at 10 rows a vehicle 374,000 and 330,000, at 120 rows
+# 540,000 and 332,000; motion, with its 24 columns of floats, at 10 rows 84,000 and 262,000, at 240 rows
+# 221,000 and 291,000, at 1,000 rows 405,000 and 320,000.
+DIRECT_COMPRESS_FROM = {"position": 10, "observation": 10, "motion": 500}  # rows per vehicle
+_DIRECT_COMPRESS = text(
+    "SELECT set_config(name, :on, true) FROM (VALUES ('timescaledb.enable_direct_compress_copy')) AS setting(name) "
+    "WHERE current_setting(name, true) IS NOT NULL"
 )
 
 
@@ -69,6 +80,7 @@ def copy(connection: Connection, table: Table, rows: pa.Table | None) -> None:
     schema = arrow_schema(table)
     if not rows.schema.equals(schema):
         raise ValueError(f"rows for {table.name} must have the columns\n{schema}\nand have\n{rows.schema}")
+    _compress_directly(connection, rows, DIRECT_COMPRESS_FROM.get(table.name))
     encoder = ArrowToPostgresBinaryEncoder(schema)
     cursor = connection.connection.cursor()
     with cursor.copy(f"COPY {table.name} ({', '.join(schema.names)}) FROM STDIN (FORMAT BINARY)") as sink:
@@ -76,6 +88,12 @@ def copy(connection: Connection, table: Table, rows: pa.Table | None) -> None:
         for batch in rows.to_batches():
             sink.write(encoder.write_batch(batch))
         sink.write(encoder.finish())
+
+
+def _compress_directly(connection: Connection, rows: pa.Table, from_rows: int | None) -> None:
+    """Whether TimescaleDB, where it is, writes this COPY as compressed batches; until the transaction ends."""
+    per_vehicle = rows.num_rows / pc.count_distinct(rows["vehicle_id"]).as_py()
+    connection.execute(_DIRECT_COMPRESS, {"on": "on" if from_rows and per_vehicle >= from_rows else "off"})
 
 
 def insert(connection: Connection, into: Target, rows: Iterable[Row]) -> None:

@@ -31,6 +31,7 @@ from infra.store.outputs import (
 
 NOON_US = 1_790_000_000_000_000 // 86_400_000_000 * 86_400_000_000 + 43_200_000_000
 GROUP = "scoring"
+ORDER = [("time", "ascending"), ("vehicle_id", "ascending")]  # of rows()
 
 
 def positions(count: int, vehicle: str = "van-1", start_us: int = NOON_US) -> pa.Table:
@@ -97,6 +98,11 @@ def a_trip(**changes: object) -> Trip:
         **places,
     )
     return replace(trip, **changes)
+
+
+def is_compressed(connection: Connection, table: str) -> bool:
+    query = "SELECT bool_or(is_compressed) FROM timescaledb_information.chunks WHERE hypertable_name = :table"
+    return bool(connection.scalar(text(query), {"table": table}))
 
 
 def rows(connection: Connection, name: str) -> list[dict[str, object]]:
@@ -266,14 +272,41 @@ def test_retention_follows_the_setting(database: Engine, media: LocalMedia, stor
 
 @pytest.mark.store("timescale")
 def test_rows_come_back_the_same_from_compressed_chunks(database: Engine, media: LocalMedia) -> None:
-    sent = positions(5000).to_pylist()
+    first, again, few = positions(5000), positions(600, start_us=NOON_US - 600_000_000), positions(3, "bus-1")
+    for batch in (first, again, few):  # the first two are compressed as they come in, the last is not
+        with database.begin() as connection:
+            write(connection, Outputs(batch), media, GROUP)
     with database.begin() as connection:
-        write(connection, Outputs(positions(5000)), media, GROUP)
+        assert is_compressed(connection, "position")
+        connection.execute(text("SELECT compress_chunk(c) FROM show_chunks('position') c"))
+        assert rows(connection, "position") == pa.concat_tables([again, first, few]).sort_by(ORDER).to_pylist()
+
+
+@pytest.mark.store("timescale")
+def test_rows_compressed_as_they_come_in_roll_back_and_reach_the_aggregates(
+    database: Engine, media: LocalMedia
+) -> None:
+    for commit in (True, False, True):
+        with database.connect() as connection:
+            write(connection, Outputs(positions(600)), media, GROUP)
+            connection.commit() if commit else connection.rollback()
+        with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("CALL refresh_continuous_aggregate('position_minute', NULL, NULL)"))
+    with database.connect() as connection:
+        assert [row["samples"] for row in rows(connection, "position_minute")] == [120] * 10
+
+
+@pytest.mark.store("timescale")
+def test_two_workers_compress_into_one_chunk_at_once(database: Engine, media: LocalMedia) -> None:
     with database.begin() as connection:
-        connection.execute(text("SELECT compress_chunk(c, true) FROM show_chunks('position') c"))
-        late = positions(3, start_us=NOON_US - 10_000_000)
-        write(connection, Outputs(late), media, GROUP)
-        assert rows(connection, "position") == late.to_pylist() + sent
+        write(connection, Outputs(positions(600, "van-0")), media, GROUP)  # the first waits for nobody: makes the chunk
+    with database.connect() as one, database.connect() as other:
+        for connection, vehicle in ((one, "van-1"), (other, "van-2")):
+            connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+            write(connection, Outputs(positions(600, vehicle)), media, GROUP)
+        one.commit()
+        other.commit()
+        assert one.scalar(text("SELECT count(*) FROM position")) == 1800
 
 
 def test_an_unreachable_database_is_explained() -> None:
