@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import threading
 
 import uvicorn
 from fastapi import FastAPI
@@ -12,12 +11,15 @@ from sqlalchemy import Engine
 
 from infra.bus.port import Bus
 from infra.clock import Clock, SystemClock
+from infra.runtime.worker import Worker
 from infra.settings import Settings
+from infra.store.media import MediaStore
 from ingest.gateway import build_app
+from ingest.recorder import Devices, Recorder
 
 logger = logging.getLogger(__name__)
 
-START_WAIT_S = 20.0
+BACKLOG = 2048
 STOP_WAIT_S = 5  # for answers under way
 
 
@@ -37,7 +39,6 @@ class Gateway:
         )
         self._server = uvicorn.Server(config)
         self._socket: socket.socket | None = None
-        self._ended = threading.Event()
         self.app = app
 
     def bind(self) -> str:
@@ -47,6 +48,7 @@ class Gateway:
             self._socket = socket.socket(family, socket.SOCK_STREAM)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((self._server.config.host, self._server.config.port))
+            self._socket.listen(BACKLOG)  # from now on callers wait instead of being turned away
         host, port = self._socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -59,16 +61,18 @@ class Gateway:
         finally:
             self._socket.close()
             self.app.state.producer.close()
-            self._ended.set()
 
-    def stop(self, wait_s: float = 0.0) -> None:
+    def stop(self) -> None:
         """Take no more requests, finish those under way, end ``run``."""
         self._server.should_exit = True
-        if wait_s:
-            self._ended.wait(wait_s)
 
 
 def build_gateway(settings: Settings, bus: Bus, engine: Engine, clock: Clock | None = None) -> Gateway:
     """The gateway of these settings, not yet running."""
     app = build_app(settings, engine, bus, clock or SystemClock())
     return Gateway(app, settings.gateway_host, settings.gateway_port)
+
+
+def build_recorder(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Worker[Devices]:
+    """The worker that writes positions and motion."""
+    return Worker(Recorder(), bus, engine, settings, media)

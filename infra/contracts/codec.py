@@ -42,7 +42,12 @@ _KIND = "rumblestrip"  # metadata: "telemetry/1", "frame/1", "tick/1"
 _METADATA = "__metadata__"
 
 _MAX_HEADER_BYTES = 4_000_000  # rejections carry examples; nothing needs more
-_DTYPES = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "I64": np.dtype("<i8"), "I8": np.dtype("<i1")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "I64": np.dtype("<i8"),
+    "I8": np.dtype("<i1"),
+}
 _WORDS = {dtype: word for word, dtype in _DTYPES.items()}
 _COLUMNS = sorted(  # widest first
     [("gps", name, dtype) for name, dtype in GPS_DTYPES.items()]

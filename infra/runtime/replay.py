@@ -16,7 +16,8 @@ import pyarrow as pa
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from infra.clock import SECOND_US, Clock
-from infra.contracts.codec import encode
+from infra.contracts.arrow_form import MEDIA_TYPE as ARROW
+from infra.contracts.arrow_form import write_batches
 from infra.contracts.telemetry import GpsSamples, TelemetryBatch
 from infra.drives import Drive, DriveFrame
 from infra.runtime.journal import Journal, open_journal
@@ -30,8 +31,6 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 30.0  # after a failure, doubling
 GIVE_UP_S = 300.0  # without any answer
 
 _NOT_THIS_DEVICE = (401, 403, 404, 405)
-
-ARROW = "application/vnd.apache.arrow.stream"
 
 Tokens = Callable[[Drive], str]
 """The device token of a drive's vehicle."""
@@ -264,7 +263,7 @@ def _reason(answer: httpx.Response) -> str:
 
 
 def _telemetry_body(batch: TelemetryBatch, form: str) -> tuple[bytes, dict[str, str]]:
-    plain, kind = (telemetry_json(batch), "application/json") if form == "json" else (encode(batch), ARROW)
+    plain, kind = (telemetry_json(batch), "application/json") if form == "json" else (write_batches([batch]), ARROW)
     body = pa.Codec("zstd").compress(plain, asbytes=True)
     return body, {"Content-Type": kind, "Content-Encoding": "zstd"}
 
