@@ -129,12 +129,12 @@ def make_traffic(rng: random.Random, vehicles: int, most: int) -> Traffic:
     return Traffic(lengths, [(vehicle, topic, sequence) for _, vehicle, topic, sequence in sorted(placed)])
 
 
-def publish(producer: Producer, traffic: Traffic) -> None:
-    """All at once, waiting for the broker in the end."""
+def publish(producer: Producer, traffic: Traffic, first: int = 0) -> None:
+    """All at once, waiting for the broker in the end. ``first`` is how many arrived before."""
 
     async def send() -> None:
         waits = []
-        for number, (vehicle, topic, sequence) in enumerate(traffic.arrivals):
+        for number, (vehicle, topic, sequence) in enumerate(traffic.arrivals, first):
             message = telemetry(vehicle, sequence) if topic == TELEMETRY else frame(vehicle, sequence)
             waits.append(producer.publish(topic, vehicle, encode(message), BEGUN_US + number * 1000))
         for wait in waits:
