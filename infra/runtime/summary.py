@@ -1,0 +1,117 @@
+"""What the database holds, as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from rich.console import Group
+from rich.table import Table
+from sqlalchemy import Connection, func, select
+
+from infra.settings import Settings
+from infra.store import queries, reports
+from infra.store.tables import dead_letter, stream_count
+
+MOST_ROWS = 40
+_EVER = (date(2000, 1, 1), date(9999, 12, 31))
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """How the fleet writes lengths, speeds and times."""
+
+    zone: ZoneInfo
+    metric: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> Units:
+        return cls(settings.zone, settings.units == "metric")
+
+    def distance(self, distance_m: float) -> str:
+        return f"{distance_m / 1000:.1f} km" if self.metric else f"{distance_m / 1609.344:.1f} mi"
+
+    def speed(self, speed_mps: float | None) -> str:
+        if speed_mps is None:
+            return ""
+        return f"{speed_mps * 3.6:.0f} km/h" if self.metric else f"{speed_mps / 0.44704:.0f} mph"
+
+    def time(self, when: datetime) -> str:
+        return f"{when.astimezone(self.zone):%a %Y-%m-%d %H:%M:%S}"
+
+
+def summarise(connection: Connection, settings: Settings) -> Group:
+    """Trips, events, scores and counts. Long lists are cut, and say so."""
+    units = Units.of(settings)
+    return Group(
+        _trips(connection, units), _events(connection, units), _drivers(connection, units), _counts(connection)
+    )
+
+
+def _table(title: str, columns: Iterable[str], right: Iterable[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left")
+    return table
+
+
+def _trips(connection: Connection, units: Units) -> Table:
+    rows = sorted(reports.trips(connection, limit=MOST_ROWS), key=lambda trip: trip.start_at)
+    columns = ("start", "vehicle", "driver", "distance", "driving", "top speed", "status")
+    table = _table(f"Trips (times in {units.zone.key})", columns, columns[3:6])
+    for trip in rows:
+        driver = trip.driver_name or trip.driver_id or ""
+        minutes = f"{trip.driving_s / 60:.0f} min"
+        distance, speed = units.distance(trip.distance_m), units.speed(trip.max_speed_mps)
+        table.add_row(units.time(trip.start_at), trip.vehicle_name, driver, distance, minutes, speed, trip.status)
+    return _cut(table, len(rows))
+
+
+def _events(connection: Connection, units: Units) -> Table:
+    columns = ("time", "driver", "event", "severity", "peak", "speed", "state")
+    table = _table("Safety events", columns, columns[4:6])
+    rows = queries.events(connection, queries.EventFilter(), limit=MOST_ROWS)
+    for event in sorted(rows, key=lambda event: event.start_at):
+        kind, state = event.kind.replace("_", " "), event.review_state.replace("_", " ")
+        driver, peak = event.driver_name or event.driver_id or "", f"{event.peak:.2f} {event.peak_unit}"
+        speed = units.speed(event.speed_mps)
+        table.add_row(units.time(event.start_at), driver, kind, event.severity, peak, speed, state)
+    total = queries.count_events(connection, queries.EventFilter())
+    table.caption = f"{total} in all" if total <= MOST_ROWS else f"the first {MOST_ROWS} of {total}, most urgent first"
+    return table
+
+
+def _drivers(connection: Connection, units: Units) -> Table:
+    columns = ("driver", "score (0 to 100)", "distance", "driving", "events", "over the limit")
+    table = _table("Driver scores", columns, columns[1:])
+    for driver in reports.drivers(connection, *_EVER):
+        score = "not enough driven" if driver.value is None else f"{driver.value:.0f}"
+        over = (
+            f"{driver.over_limit_s:.0f} s of {driver.limit_known_s:.0f} s"
+            if driver.limit_known_s
+            else "no limits known"
+        )
+        driving, distance = f"{driver.driving_s / 60:.0f} min", units.distance(driver.distance_m)
+        table.add_row(driver.name, score, distance, driving, str(driver.events), over)
+    return table
+
+
+def _counts(connection: Connection) -> Table:
+    table = _table("Data quality", ("group", "what", "count"), ("count",))
+    total = func.sum(stream_count.c.total)
+    group, word = stream_count.c.consumer_group, stream_count.c.word
+    for row in connection.execute(select(group, word, total).group_by(group, word).order_by(group, word)):
+        table.add_row(row[0], row[1].replace("_", " "), f"{int(row[2]):,}")
+    letters = dead_letter.c
+    query = select(letters.consumer_group, letters.reason, func.sum(letters.rows))
+    for row in connection.execute(query.group_by(letters.consumer_group, letters.reason)):
+        table.add_row(row[0], f"not usable: {row[1]}", f"{int(row[2]):,}")
+    return table
+
+
+def _cut(table: Table, rows: int) -> Table:
+    if rows >= MOST_ROWS:
+        table.caption = f"the newest {MOST_ROWS}"
+    return table
