@@ -40,6 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[SERVERS].stop()
+    writer = config.get_terminal_writer()
+    for reason, tests in config.stash[MISSING].items():  # after everything else: these lines are to be seen
+        writer.line(f"NOT TESTED on this machine, {tests} tests: {reason}", yellow=True)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -61,13 +64,6 @@ def _chosen(metafunc: pytest.Metafunc, word: str, kinds: tuple[str, ...]) -> lis
     option = metafunc.config.getoption(f"--{word}")
     mark = metafunc.definition.get_closest_marker(word)
     return [kind for kind in kinds if option in (kind, "all") and (mark is None or kind in mark.args)]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash[MISSING]:
-        terminalreporter.section("not tested on this machine")
-        for reason, tests in config.stash[MISSING].items():
-            terminalreporter.line(f"{tests} tests: {reason}")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from infra.migrations import upgrade
 from infra.settings import Settings, load
 from infra.store.embedded import EmbeddedPostgres
 from infra.store.engine import StoreUnavailable
+from infra.store.pginstall import built_timescaledb
 
 Server = TypeVar("Server")
 TEMPLATE = "rumblestrip_test_template"
@@ -109,7 +110,7 @@ class Servers:
         if named is not None and kind == "timescale":
             url = named.get_secret_value()
         else:
-            built = self.settings.timescaledb if kind == "timescale" else None
+            built = built_timescaledb(self.settings) if kind == "timescale" else None
             url = self._start_embedded(self.root / kind, built, kind)
         with psycopg.connect(_sibling(url, "postgres"), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")

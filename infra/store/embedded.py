@@ -22,8 +22,17 @@ from typing import Any
 import psutil
 import psycopg
 
+from infra.settings import Settings
 from infra.store.engine import StoreUnavailable
-from infra.store.pginstall import Account, Installation, choose, reachable, server_account, without_timescale
+from infra.store.pginstall import (
+    Account,
+    Installation,
+    built_timescaledb,
+    choose,
+    reachable,
+    server_account,
+    without_timescale,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -285,6 +294,11 @@ class EmbeddedPostgres:
         with (self.home / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def of_settings(settings: Settings) -> EmbeddedPostgres:
+    """The embedded database of the data folder."""
+    return EmbeddedPostgres(settings.data_dir / "postgres", built_timescaledb(settings))
 
 
 def _home_for(home: Path, account: Account | None) -> Path:

