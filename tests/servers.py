@@ -29,11 +29,11 @@ from infra.runtime.broker import Broker
 from infra.store.embedded import EmbeddedPostgres
 sys.stdin.read()  # ends when the test session does, however it does
 root = Path(sys.argv[1])
-for home in root.glob("*"):
-    if home.name == "kafka":
-        Broker(home).stop()
-    elif (home / "data").exists():
-        EmbeddedPostgres(home).stop()
+for data in root.rglob("data"):
+    if (data.parent / "kafka.json").exists():
+        Broker(data.parent).stop()
+    elif (data / "PG_VERSION").exists():
+        EmbeddedPostgres(data.parent).stop()
 shutil.rmtree(root)
 """
 
@@ -61,6 +61,12 @@ class Servers:
             command = [sys.executable, "-c", _REAPER, str(self._root)]
             self._reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         return self._root
+
+    def new_folder(self) -> Path:
+        """A folder for servers of a test's own; what runs in ``postgres`` there is stopped with the session."""
+        folder = self.root / f"own-{next(self._numbers)}"
+        folder.mkdir()
+        return folder
 
     def postgres(self, kind: str) -> str:
         """URL of a server that holds a migrated template database. Raises Unavailable."""

@@ -1,0 +1,72 @@
+"""Footage is kept whole, for its owner's eyes, and inside its folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from infra.store.media import LocalMedia, MediaPathError, MissingMedia
+
+
+def test_what_is_written_is_read_and_writing_again_changes_nothing(media: LocalMedia) -> None:
+    media.write("van-1/2026/one.jpg", b"jpeg")
+    file = media.root / "van-1/2026/one.jpg"
+    before = file.stat()
+    media.write("van-1/2026/one.jpg", b"jpeg")
+    assert media.read("van-1/2026/one.jpg") == b"jpeg"
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+    assert stat.S_IMODE(before.st_mode) == 0o600
+    assert [path.name for path in file.parent.iterdir()] == ["one.jpg"]
+
+
+def test_a_file_cut_short_by_a_crash_is_written_again(media: LocalMedia) -> None:
+    media.write("one.jpg", b"jpeg")
+    (media.root / "one.jpg").write_bytes(b"jp")
+    media.write("one.jpg", b"jpeg")
+    assert media.read("one.jpg") == b"jpeg"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        ".",
+        "/etc/passwd",
+        "../secret",
+        "a/../../secret",
+        "a/..",
+        "..",
+        "a\\..\\b",
+        "a\0b",
+        "outside/secret",
+        "folder",
+    ],
+)
+def test_no_path_leads_out_of_the_store(media: LocalMedia, tmp_path: Path, path: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    (media.root / "folder").mkdir(parents=True)
+    (media.root / "outside").symlink_to(tmp_path)
+    for act in (media.read, media.delete, lambda each: media.write(each, b"x")):
+        with pytest.raises(MediaPathError):
+            act(path)
+    assert secret.read_text() == "secret"
+
+
+def test_missing_footage_is_said_to_be_missing(media: LocalMedia) -> None:
+    media.delete("never/was.jpg")
+    with pytest.raises(MissingMedia, match="never/was"):
+        media.read("never/was.jpg")
+
+
+def test_footage_older_than_its_retention_goes_and_the_rest_stays(media: LocalMedia) -> None:
+    for name, age_s in (("old.jpg", 100), ("new.jpg", 10)):
+        media.write(name, b"jpeg")
+        then = time.time() - age_s
+        os.utime(media.root / name, (then, then))
+    assert media.delete_older(age_s=50) == 1
+    assert [path.name for path in media.root.iterdir()] == ["new.jpg"]
