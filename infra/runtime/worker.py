@@ -137,15 +137,13 @@ class Worker(Generic[State]):
         """One round: poll, fold, commit; then the chores.
 
         Returns:
-            Records and chores done. 0: there is nothing to do (or lanes were just taken over: see ``settled``).
+            Records and chores done. 0: there is nothing to do, if the worker is ``settled``.
         """
         try:
-            with self._phase("poll"):
-                records = self._consumer.poll(timeout_s, self._settings.worker_batch)
-            by_lane = self._sort(records)
-            if by_lane:
-                self._handle(by_lane)
-            done = sum(len(lane_records) for lane_records in by_lane.values())
+            records = self._poll(timeout_s) or self._poll(0.0)  # again, for the lanes that the first one brought
+            if records:
+                self._handle(records)
+            done = len(records)
             with self._phase("chores"):
                 done += sum(chore(self._engine) for chore in self._chores)
         except BaseException:
@@ -161,14 +159,12 @@ class Worker(Generic[State]):
 
     # --- lanes ---
 
-    def _sort(self, records: Sequence[Record]) -> dict[int, list[Record]]:
-        """Records by lane, without those of lanes that have just come to us: those lanes are sought."""
+    def _poll(self, timeout_s: float) -> list[Record]:
+        """Records of lanes that were sought. What comes with a lane that is new to us is thrown away."""
+        with self._phase("poll"):
+            records = self._consumer.poll(timeout_s, self._settings.worker_batch)
         fresh = self._follow(self._consumer.assigned())
-        by_lane: dict[int, list[Record]] = {}
-        for record in records:
-            if record.lane in self._lanes and record.lane not in fresh:
-                by_lane.setdefault(record.lane, []).append(record)
-        return by_lane
+        return [record for record in records if record.lane in self._lanes and record.lane not in fresh]
 
     def _follow(self, assigned: Mapping[int, int]) -> set[int]:
         """Let go of lanes that are not ours any more, and start those that newly are."""
@@ -202,11 +198,14 @@ class Worker(Generic[State]):
 
     # --- one round ---
 
-    def _handle(self, by_lane: dict[int, list[Record]]) -> None:
+    def _handle(self, records: Sequence[Record]) -> None:
+        by_lane: dict[int, list[Record]] = {}
+        for record in records:
+            by_lane.setdefault(record.lane, []).append(record)
         with self._phase("decode"):
             work = [
-                read_lane(self._lanes[lane].position, records, self._lanes[lane].wakes, self._bus.lanes)
-                for lane, records in by_lane.items()
+                read_lane(self._lanes[lane].position, ours, self._lanes[lane].wakes, self._bus.lanes)
+                for lane, ours in by_lane.items()
             ]
         while work:
             try:
