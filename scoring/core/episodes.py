@@ -66,7 +66,7 @@ def follow(
     """
     closed: list[Episode] = []
     current = open_episode
-    for first, last in _runs(inside):
+    for first, last in _runs(signal, inside, following.quiet_us):
         if current is not None and int(signal.time_us[first]) - current.end_us > following.quiet_us:
             closed.append(current)
             current = None
@@ -77,11 +77,14 @@ def follow(
     return closed, current
 
 
-def _runs(inside: Bool) -> list[tuple[int, int]]:
+def _runs(signal: Signal, inside: Bool, quiet_us: int) -> list[tuple[int, int]]:
+    """First and past-last index of stretches inside without a quiet time between their samples."""
     if not inside.any():
         return []
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
-    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
+    at = np.flatnonzero(inside)
+    apart = (np.diff(at) > 1) | (np.diff(signal.time_us[at]) > quiet_us)
+    first, last = at[np.concatenate([[True], apart])], at[np.concatenate([apart, [True]])]
+    return list(zip(first.tolist(), (last + 1).tolist(), strict=True))
 
 
 def _extend(following: Following, current: Episode | None, signal: Signal, run: slice) -> Episode:

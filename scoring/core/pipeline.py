@@ -22,6 +22,7 @@ from scoring.core.window import Window
 
 _MARGIN_US = 2 * SECOND_US  # an episode is found at most this long after it began
 _LONGEST_RING_US = 60 * SECOND_US  # whatever an episode asks for: a state stays small
+_LONGEST_TRACED_US = 35 * SECOND_US  # of a longer event the end is kept: what is surely there in 60 s
 _IMU_LAG_US = 5 * SECOND_US  # when one stream is this far behind the other, it is not waited for
 _CLOCK_BACK_US = 300 * SECOND_US  # a device whose time falls back further has set its clock: a new beginning
 _QUIET_DEVICE_US = 10 * SECOND_US  # after which another device of the same vehicle takes over
@@ -189,7 +190,9 @@ def _scan(state: VehicleState, window: Window, driver_id: str | None, rules: Rul
             still_open.append(_placed(after, driver_id, window))
     if not closed and not still_open and not under_way:
         return state
-    return replace(state, open_episodes=tuple(still_open), settling=(*state.settling, *closed))
+    # in an order that does not tell when they were found
+    settling = sorted((*state.settling, *closed), key=lambda e: (e.end_us, e.detector))
+    return replace(state, open_episodes=tuple(still_open), settling=tuple(settling))
 
 
 def _placed(episode: Episode, driver_id: str | None, window: Window) -> Episode:
@@ -214,8 +217,8 @@ def _settle(state: VehicleState, window: Window, found: Found, at_once: bool = F
     come = [at_once or _has_come(window, e.end_us + BY_NAME[e.detector].settle_us) for e in state.settling]
     waiting = tuple(e for e, has in zip(state.settling, come, strict=True) if not has)
     judged = [_judge(view, e, found) for e, has in zip(state.settling, come, strict=True) if has]
-    pending = (*state.pending, *(trace for trace in judged if trace is not None))
-    return replace(state, settling=waiting, pending=pending)
+    pending = sorted((*state.pending, *(trace for trace in judged if trace)), key=lambda t: (t.end_us, t.event_id))
+    return replace(state, settling=waiting, pending=tuple(pending))
 
 
 def _judge(view: View, episode: Episode, found: Found) -> PendingTrace | None:
@@ -230,7 +233,8 @@ def _judge(view: View, episode: Episode, found: Found) -> PendingTrace | None:
     if not detector.traced:
         return None
     around_us = view.rules.trace_us
-    return PendingTrace(str(event.event_id), event.start_us - around_us, event.end_us + around_us)
+    start_us = max(event.start_us, event.end_us - _LONGEST_TRACED_US) - around_us
+    return PendingTrace(str(event.event_id), start_us, event.end_us + around_us)
 
 
 def _has_come(window: Window, until_us: int) -> bool:

@@ -19,6 +19,7 @@ from scoring.core.window import FORWARD, Window
 _SETTLE_US = 3_500_000
 _COVERING_HZ = 6.0  # an accelerometer this dense has judged for itself
 _AROUND_US = 1_500_000
+_LONGEST_LOOK_US = 30_000_000  # a state keeps 60 s at most, so a longer curve is judged by its end
 _POINT_SHARE = 0.6  # of the 2 s change, the largest 1 Hz point must show this much
 
 
@@ -55,7 +56,8 @@ def _judge(axis: Axis, view: View, episode: Episode) -> Accepted | Refused:
     threshold_g = gps_threshold_g(axis, view)
     if episode.peak < threshold_g:
         return Refused("too_weak")
-    start_us, end_us = episode.start_us - _AROUND_US, episode.end_us + _AROUND_US
+    end_us = episode.end_us + _AROUND_US
+    start_us = max(episode.start_us - _AROUND_US, end_us - _LONGEST_LOOK_US)
     points = _points(axis, view.window, start_us, end_us, threshold_g)
     if isinstance(points, Refused):
         return points

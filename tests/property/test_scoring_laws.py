@@ -1,0 +1,226 @@
+"""Laws of judgement: splits, JSON and calls change nothing; scores move the right way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import orjson
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from infra.bus.port import Record
+from infra.contracts.events import EventKind, ReviewState, Severity, TripStatus
+from infra.contracts.telemetry import ImuFrame, take
+from infra.runtime.step import Delivery
+from scoring.core.pipeline import Found, fold_batch, fold_silence
+from scoring.core.rules import DEFAULT
+from scoring.core.score import Exposure, Incident, score
+from scoring.core.state import VehicleState, dump, load
+from scoring.service import ScoringStep
+from tests.unit.scoring.road import START_US, Leg, Recording, batches, drive, spoil
+
+LEGS = st.lists(
+    st.builds(
+        Leg,
+        st.sampled_from([0.3, 1.0, 1.5, 3.0, 12.0, 40.0]),
+        st.sampled_from([-0.9, -0.62, -0.3, 0.0, 0.1, 0.5]),
+        st.sampled_from([-0.7, 0.0, 0.0, 0.0, 0.5]),
+    ),
+    min_size=2,
+    max_size=7,
+)
+FAULTS = st.lists(
+    st.tuples(
+        st.integers(0, 100),
+        st.sampled_from([0.05, 1.0, 4.0]),
+        st.sampled_from(
+            [
+                {"accel_x_mps2": -34 * 9.81},
+                {"accel_x_mps2": -np.inf},
+                {"accel_y_mps2": np.nan},
+                {"accel_x_mps2": -7.0},
+                {"speed_mps": np.nan},
+                {"speed_mps": 30.0},
+                {"lat": 0.0},
+                {"heading_deg": np.nan},
+                {"ignition": 0},
+                {"speed_limit_mps": np.nan},
+            ]
+        ),
+    ),
+    max_size=3,
+)
+
+
+@st.composite
+def recordings(draw: st.DrawFn) -> Recording:
+    made = drive(
+        *draw(LEGS),
+        start_mps=draw(st.sampled_from([0.0, 12.0, 25.0])),
+        limit_mps=draw(st.sampled_from([np.nan, 13.0, 20.0])),
+        imu_hz=draw(st.sampled_from([0, 1, 10, 25])),
+        gps_hz=draw(st.sampled_from([0.2, 1, 5])),
+        noise_g=draw(st.sampled_from([0.02, 0.2])),
+        frame=draw(st.sampled_from([ImuFrame.VEHICLE, ImuFrame.VEHICLE, ImuFrame.DEVICE])),
+        seed=draw(st.integers(0, 9)),
+    )
+    for start_s, length_s, columns in draw(FAULTS):
+        if len(made.imu) or not any("accel" in name for name in columns):
+            made = spoil(made, (start_s, start_s + length_s), **columns)
+    if draw(st.booleans()):
+        gap = draw(st.sampled_from([(5, 25), (10, 20), (3, 4)]))
+        made = replace(made, **{name: _without(getattr(made, name), gap) for name in ("gps", "imu")})
+    return made
+
+
+def _without(samples, gap):
+    since_s = (samples.time_us - START_US) / 1e6
+    return take(samples, (since_s < gap[0]) | (since_s >= gap[1]))
+
+
+def cuts_of(recording: Recording, shares: list[float]) -> list[int]:
+    times = np.concatenate([recording.gps.time_us, recording.imu.time_us])
+    first, last = int(times.min()), int(times.max())
+    return sorted({first + 1 + int(share * (last - first)) for share in shares})
+
+
+def outcome(state: VehicleState, found: Found) -> dict[str, object]:
+    """Everything that must not depend on how a stream was cut. Open trips are written by the message."""
+    ended = {trip.trip_id: trip for trip in found.trips if trip.status is TripStatus.ENDED}
+    return {
+        "state": orjson.loads(orjson.dumps(dump(replace(state, trip=None)))),
+        "trips": sorted(ended.values(), key=lambda trip: trip.start_us),
+        "events": sorted(found.events, key=lambda event: (event.start_us, event.kind)),
+        "traces": sorted((str(trace.event_id), trace.samples) for trace in found.traces),
+        "counts": found.counts,
+    }
+
+
+def run(recording: Recording, cuts_us: list[int] | None, through_json: bool = False) -> dict[str, object]:
+    state, found = VehicleState(), Found("van-1", DEFAULT)
+    for batch in batches(recording, cuts_us):
+        state = fold_batch(state, batch, found)
+        if through_json:
+            state = load(orjson.loads(orjson.dumps(dump(state))))
+    open_state = state
+    return outcome(open_state, found) | {"end": outcome(fold_silence(state, found), found)}
+
+
+LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@LAW
+@given(recordings(), st.lists(st.floats(0, 0.999), max_size=12), st.lists(st.floats(0, 0.999), max_size=3))
+def test_any_split_of_a_stream_finds_the_same(recording, many, few):
+    assert run(recording, cuts_of(recording, many)) == run(recording, cuts_of(recording, few))
+
+
+@LAW
+@given(recordings(), st.lists(st.floats(0, 0.999), max_size=8))
+def test_a_state_is_the_same_after_json(recording, shares):
+    cuts_us = cuts_of(recording, shares)
+    assert run(recording, cuts_us, through_json=True) == run(recording, cuts_us)
+
+
+@LAW
+@given(recordings(), st.lists(st.floats(0, 0.999), min_size=1, max_size=10), st.data())
+def test_any_split_of_deliveries_into_calls_puts_out_the_same(recording, shares, data):
+    step = ScoringStep()
+    deliveries = [
+        Delivery(Record("telemetry", 0, number, "van-1", b"", number), batch)
+        for number, batch in enumerate(batches(recording, cuts_of(recording, shares)))
+    ]
+    at = sorted(data.draw(st.sets(st.integers(0, len(deliveries)), max_size=4)))
+    whole = _fold(step, [deliveries])
+    assert _fold(step, [deliveries[a:b] for a, b in zip([0, *at], [*at, len(deliveries)], strict=True)]) == whole
+
+
+def _fold(step, calls):
+    state, trips, events, traces, due = step.load(None), [], [], [], []
+    for call in calls:
+        if not call:
+            continue
+        folded = step.fold({"van-1": state}, call, {})
+        state = folded.states["van-1"]
+        trips += folded.outputs.trips
+        events += folded.outputs.events
+        traces += folded.outputs.traces
+        due += folded.outputs.score_due
+    return step.dump(state), trips, events, traces, sorted(due, key=lambda d: d.at_us)
+
+
+@LAW
+@given(recordings())
+def test_the_same_message_twice_is_folded_once(recording):
+    """The worker drops repeats; a device that sends them under new numbers must not be believed twice."""
+    state, found = VehicleState(), Found("van-1", DEFAULT)
+    for batch in batches(recording):
+        state = fold_batch(fold_batch(state, batch, found), batch, found)
+    once = run(recording, None)
+    twice = outcome(state, found)
+    assert twice["events"] == once["events"]
+    assert twice["trips"] == once["trips"]
+
+
+# --- scores -----------------------------------------------------------------------------------------------
+
+HOUR_US = 3_600_000_000
+SECONDS = st.floats(0, 900).map(lambda s: round(s, 3))
+EXPOSURES = st.builds(
+    Exposure,
+    st.just("t"),
+    st.just("van-1"),
+    st.just(0),
+    st.just(HOUR_US),
+    st.floats(0, 500_000),
+    st.floats(1, 3_600),
+    st.floats(0, 3_600),
+    st.tuples(SECONDS, SECONDS, SECONDS, SECONDS),
+)
+INCIDENTS = st.builds(
+    Incident,
+    st.just("van-1"),
+    st.integers(0, HOUR_US),
+    st.sampled_from(EventKind),
+    st.sampled_from(Severity),
+    st.sampled_from(ReviewState),
+    st.tuples(SECONDS, SECONDS, SECONDS, SECONDS),
+)
+
+
+@given(EXPOSURES, st.lists(INCIDENTS, max_size=8), st.floats(0, 1e6), st.floats(0, 1e5))
+def test_more_way_without_events_never_lowers_a_score(exposure, incidents, way_m, time_s):
+    further = replace(exposure, trip_id="u", start_us=2 * HOUR_US, end_us=3 * HOUR_US, over_s=(0.0,) * 4)
+    further = replace(further, distance_m=way_m, driving_s=time_s)
+    assert score([exposure, further], incidents).value >= score([exposure], incidents).value
+
+
+@given(EXPOSURES, st.lists(INCIDENTS, max_size=8), INCIDENTS)
+def test_one_more_event_never_raises_a_score(exposure, incidents, another):
+    another = replace(another, state=ReviewState.NEEDS_REVIEW)
+    assert score([exposure], [*incidents, another]).value <= score([exposure], incidents).value
+
+
+@given(EXPOSURES, st.lists(INCIDENTS, min_size=1, max_size=8), st.data())
+def test_dismissing_never_lowers_and_restoring_returns_the_same(exposure, incidents, data):
+    at = data.draw(st.integers(0, len(incidents) - 1))
+    before = [*incidents[:at], replace(incidents[at], state=ReviewState.REVIEWED), *incidents[at + 1 :]]
+    dismissed = [*before[:at], replace(before[at], state=ReviewState.DISMISSED), *before[at + 1 :]]
+    restored = [*dismissed[:at], replace(dismissed[at], state=ReviewState.REVIEWED), *dismissed[at + 1 :]]
+    assert score([exposure], dismissed).value >= score([exposure], before).value
+    assert score([exposure], restored) == score([exposure], before)
+
+
+@given(EXPOSURES, st.lists(INCIDENTS, max_size=8), st.randoms())
+def test_the_order_of_events_does_not_matter(exposure, incidents, random):
+    shuffled = list(incidents)
+    random.shuffle(shuffled)
+    assert score([exposure], shuffled) == score([exposure], incidents)
+
+
+@given(EXPOSURES, st.lists(INCIDENTS, max_size=8))
+def test_a_ledger_adds_up_to_its_score(exposure, incidents):
+    result = score([exposure], incidents)
+    assert result.value == max(0.0, round(100 + sum(line.points for line in result.lines), 2))
+    assert 0 <= result.value <= 100
