@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from fastapi import FastAPI
 from sqlalchemy import Engine
@@ -16,7 +17,7 @@ from infra.settings import Settings
 from infra.store import registry
 from infra.store.registry import Identity
 from ingest import problems, routes_frames, routes_health, routes_telemetry
-from ingest.auth import Tokens
+from ingest.auth import Lookup, Tokens
 from ingest.door import Door
 from ingest.quota import Quota
 
@@ -24,15 +25,15 @@ _DESCRIPTION = "Telemetry and dashcam frames of a fleet. Errors are RFC 9457 pro
 _PATHS = frozenset({routes_telemetry.PATH, routes_frames.PATH, "/healthz", "/readyz", "/metrics"})
 
 
-def build_app(settings: Settings, engine: Engine, bus: Bus, clock: Clock) -> FastAPI:
-    """The app. Serve it anywhere that speaks ASGI; it opens one producer on the bus."""
+def build_app(settings: Settings, engine: Engine, bus: Bus, clock: Clock, lookup: Lookup | None = None) -> FastAPI:
+    """The app. Serve it anywhere that speaks ASGI; it opens one producer on the bus.
+
+    Args:
+        lookup: token hashes to identities; by default the registry in the database.
+    """
     producer = bus.producer()
-
-    def lookup(hashes: Iterable[str]) -> Mapping[str, Identity]:
-        with engine.connect() as connection:
-            return registry.find_by_hash(connection, hashes)
-
-    door = Door(settings, Tokens(lookup, clock), Quota(settings.requests_per_minute), producer, clock)
+    tokens = Tokens(lookup or partial(_look_up, engine), clock)
+    door = Door(settings, tokens, Quota(settings.requests_per_minute), producer, clock)
     app = FastAPI(title="Rumblestrip gateway", version="1", description=_DESCRIPTION)
     app.state.producer = producer
     for router in (routes_telemetry.router(door), routes_frames.router(door), routes_health.router(engine, producer)):
@@ -41,6 +42,11 @@ def build_app(settings: Settings, engine: Engine, bus: Bus, clock: Clock) -> Fas
     app.add_middleware(Meter)
     _describe_token(app)
     return app
+
+
+def _look_up(engine: Engine, hashes: Iterable[str]) -> Mapping[str, Identity]:
+    with engine.connect() as connection:
+        return registry.find_by_hash(connection, hashes)
 
 
 class Meter:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from infra.bus.port import Producer
 from ingest.problems import Problem
@@ -43,7 +44,7 @@ async def _answers(probe: Callable[[], bool]) -> bool:
     try:
         async with asyncio.timeout(READY_WAIT_S):
             return await asyncio.to_thread(probe)
-    except (OSError, TimeoutError):  # StoreUnavailable and BusUnavailable are ConnectionErrors
+    except (OSError, TimeoutError, SQLAlchemyError):  # StoreUnavailable and BusUnavailable are ConnectionErrors
         return False
 
 

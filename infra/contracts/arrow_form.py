@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
@@ -42,11 +43,49 @@ def write_batches(batches: Sequence[TelemetryBatch]) -> bytes:
 
 
 def read_stream(payload: bytes) -> Iterator[pa.RecordBatch]:
-    """The record batches of an Arrow IPC stream. Raises DecodeError."""
+    """The record batches of an Arrow IPC stream, checked: their offsets stay inside.
+
+    Buffers that are compressed inside the stream are refused, for nothing would bound what they unpack to; so are
+    dictionaries. Compress the stream as a whole.
+
+    Raises:
+        DecodeError: not such a stream.
+    """
     try:
-        yield from pa.ipc.open_stream(pa.py_buffer(payload))
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        messages = pa.ipc.MessageReader.open_stream(pa.py_buffer(payload))
+        schema = pa.ipc.read_schema(messages.read_next_message())
+        schema.names  # noqa: B018 - raises for names that are no UTF-8
+        for message in messages:
+            if message.type != "record batch":
+                raise DecodeError("not_supported", f"a message of type {message.type!r}; send plain columns")
+            if _is_compressed(message.metadata.to_pybytes()):
+                raise DecodeError("not_supported", "compressed buffers; compress the whole body instead")
+            batch = pa.ipc.read_record_batch(message, schema)
+            batch.validate(full=True)
+            yield batch
+    except StopIteration as error:
+        raise DecodeError("empty", "a stream without a schema") from error
+    except (pa.ArrowException, OSError, ValueError, MemoryError, struct.error, TypeError) as error:
         raise DecodeError("not_arrow", str(error)[:200]) from error
+
+
+_MESSAGE_HEADER, _BATCH_COMPRESSION = 2, 3  # places of fields in Message.fbs; pyarrow does not show them
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    message: int = struct.unpack_from("<I", metadata)[0]
+    header = _field(metadata, message, _MESSAGE_HEADER)
+    batch = header + struct.unpack_from("<I", metadata, header)[0]
+    return bool(_field(metadata, batch, _BATCH_COMPRESSION) != batch)
+
+
+def _field(buffer: bytes, table: int, place: int) -> int:
+    """Where a field of a flatbuffers table lies; the table itself where it is left out."""
+    vtable = table - struct.unpack_from("<i", buffer, table)[0]
+    at = 4 + 2 * place
+    if vtable < 0 or at >= struct.unpack_from("<H", buffer, vtable)[0]:
+        return table
+    return int(table + struct.unpack_from("<H", buffer, vtable + at)[0])
 
 
 def _lists(samples: Sequence[GpsSamples] | Sequence[ImuSamples]) -> list[pa.Array]:
