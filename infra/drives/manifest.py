@@ -6,6 +6,7 @@ import json
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,7 +16,7 @@ from infra.contracts.telemetry import ImuFrame, VehicleClass
 VERSION = 1
 FILE = "manifest.toml"
 
-Word = TypeVar("Word", ImuFrame, VehicleClass)
+Word = TypeVar("Word", bound=StrEnum)
 
 
 class DriveError(ValueError):
@@ -96,13 +97,13 @@ def _manifest(tree: dict[str, Any], path: Path) -> Manifest:
     return Manifest(
         vehicle_id=_needed(tree, "vehicle", "id", path),
         vehicle_name=_text(tree, "vehicle", "name", path),
-        vehicle_class=_choice(
+        vehicle_class=one_of(
             VehicleClass, _text(tree, "vehicle", "class", path) or "passenger", f"{path}: [vehicle] class"
         ),
         driver_id=driver_id,
         driver_name=_text(tree, "driver", "name", path),
         device_id=_needed(tree, "device", "id", path),
-        imu_frame=_choice(
+        imu_frame=one_of(
             ImuFrame, _text(tree, "device", "imu_frame", path) or "unknown", f"{path}: [device] imu_frame"
         ),
         start=_start(tree, path),
@@ -129,7 +130,8 @@ def _needed(tree: dict[str, Any], section: str, key: str, path: Path) -> str:
     return value
 
 
-def _choice(kind: type[Word], value: str, place: str) -> Word:
+def one_of(kind: type[Word], value: str, place: str) -> Word:
+    """The word of an enumeration. Raises DriveError, which names the place and the words it takes."""
     try:
         return kind(value)
     except ValueError as error:

@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import httpx
 from sqlalchemy import Engine
 
 from infra.bus.memory import MemoryBus
 from infra.bus.port import Bus
 from infra.clock import Clock, SystemClock
 from infra.runtime.adapters import open_bus, open_database, open_media
-from infra.runtime.rooms import WORKERS, Desk, Server, build
+from infra.runtime.rooms import WORKERS, Desk, Gateway, Server, build
 from infra.runtime.timetable import Timetable, timetable
 from infra.runtime.worker import AWAY, PAUSES_S, Worker
 from infra.settings import Settings
+from infra.store.engine import plain_url
 
 logger = logging.getLogger(__name__)
 
@@ -45,25 +47,58 @@ class Embedded:
     settings: Settings
     engine: Engine
     bus: Bus
-    gateway: Server
+    gateway: Gateway
     gateway_url: str
     pump: Pump
     dashboard: Desk | None = None
-    dashboard_url: str = ""
-    threads: list[threading.Thread] = field(default_factory=list)
+    servers: list[Serving] = field(default_factory=list)
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until the workers have nothing left to do. False: they had, at the end of the time."""
         return self.pump.wait_idle(timeout_s)
 
+    def serve(self, server: Server, name: str) -> None:
+        self.servers.append(Serving(server, name))
+        self.servers[-1].start()
+
+    def wait_for_dashboard(self, timeout_s: float) -> None:
+        """Until it answers. Raises what ended it, or PartEnded."""
+        give_up = time.monotonic() + timeout_s
+        while self.dashboard is not None and not answers(self.dashboard.url):
+            self.check()
+            if time.monotonic() > give_up:
+                raise PartEnded(f"the dashboard does not answer at {self.dashboard.url}")
+            time.sleep(0.1)
+
     def watch(self, look_s: float) -> None:
-        """Block for ever, or until a part of the house ends by itself. Raises what ended the workers, or PartEnded."""
-        while all(thread.is_alive() for thread in (self.pump, *self.threads)):
+        """Block until a part of the house ends by itself. Raises what ended it, or PartEnded."""
+        while True:
+            self.check()
             time.sleep(look_s)
-        if self.pump.failure:
-            raise self.pump.failure
-        ended = [thread.name for thread in self.threads if not thread.is_alive()]
-        raise PartEnded(f"{' and '.join(ended)} ended; see the log above")
+
+    def check(self) -> None:
+        """Raises what ended a part of the house, or PartEnded."""
+        parts: list[Pump | Serving] = [self.pump, *self.servers]
+        for part in parts:
+            if part.failure:
+                raise part.failure
+            if not part.is_alive():
+                raise PartEnded(f"{part.name} ended; see the log above")
+
+
+class Serving(threading.Thread):
+    """The gateway or the dashboard at work."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self.server = server
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self.server.run()
+        except Exception as error:  # noqa: BLE001 (the main thread raises it again)
+            self.failure = error
 
 
 class Pump(threading.Thread):
@@ -151,39 +186,40 @@ def embedded(settings: Settings, *, dashboard: bool = True, clock: Clock | None 
         house = _start(settings, engine, bus, clock)
         stack.callback(_stop, house)
         if dashboard:
-            house.dashboard = build("dashboard", settings, engine)
-            house.dashboard_url = house.dashboard.bind()
-            _serve(house, house.dashboard, "dashboard")
+            desk: Desk = build("dashboard", settings, plain_url(engine))
+            house.dashboard = desk
+            house.serve(desk, "dashboard")
         yield house
 
 
 def _start(settings: Settings, engine: Engine, bus: Bus, clock: Clock) -> Embedded:
-    gateway: Server = build("gateway", settings, bus, engine, clock)
+    gateway: Gateway = build("gateway", settings, bus, engine, clock)
     url = gateway.bind()
     media = open_media(settings)
     workers = [build(room, settings, bus, engine, media) for room in WORKERS]
     pump = Pump(workers, bus, timetable(settings, bus, engine, media, clock))
     house = Embedded(settings, engine, bus, gateway, url, pump)
     house.pump.start()
-    _serve(house, gateway, "gateway")
+    house.serve(gateway, "gateway")
     return house
-
-
-def _serve(house: Embedded, server: Server, name: str) -> None:
-    thread = threading.Thread(target=server.run, name=name, daemon=True)
-    thread.start()
-    house.threads.append(thread)
 
 
 def _stop(house: Embedded) -> None:
     """The gateway takes nothing more; what it took is folded; then the rest."""
-    for server in (house.gateway, house.dashboard):
-        if server is not None:
-            server.stop()
-    for thread in house.threads:
-        thread.join(STOP_S)
+    for serving in house.servers:
+        serving.server.stop()
+    for serving in house.servers:
+        serving.join(STOP_S)
     if not house.pump.drain(DRAIN_S) and isinstance(house.bus, MemoryBus):
         logger.error("stopped with messages on the memory bus: they are lost; devices can send them again")
+
+
+def answers(url: str) -> bool:
+    """Whether an HTTP server answers there, whatever it says."""
+    try:
+        return httpx.get(url, timeout=2.0).status_code > 0
+    except httpx.TransportError:
+        return False
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
@@ -24,6 +25,7 @@ from infra.contracts.telemetry import (
 )
 from infra.drives import Drive, DriveError, DriveFrame, Manifest, write_drive
 from infra.drives.manifest import FILE as MANIFEST
+from infra.drives.manifest import one_of
 from infra.drives.video import measure_video, read_video_frames
 from infra.runtime.import_columns import (
     GPS_FIELDS,
@@ -42,7 +44,7 @@ class Footage:
     """A video file, or a folder of JPEGs in the order of their names."""
 
     path: Path
-    camera: Camera = Camera.DRIVER
+    camera: str = "driver"
     offset_s: float = 0.0  # of the first picture, after the first GPS sample
     rate_hz: float = 5.0  # pictures a second to keep of a video; pictures a second that a folder was taken at
 
@@ -78,6 +80,16 @@ class Understood:
         for row in self.rows:
             table.add_row(*row)
         return table
+
+
+def import_with_progress(folder: Path, source: Source, manifest: Manifest, console: Console) -> None:
+    """Import, with a bar for the footage, and print what was understood."""
+    with Progress(console=console, transient=True) as progress:
+        drive, understood = import_drive(folder, source, manifest, progress)
+    console.print(understood.as_table())
+    for note in understood.notes:
+        console.print(f"  {note}")
+    console.print(f"written to {drive.folder}")
 
 
 def import_drive(
@@ -184,6 +196,7 @@ def _in_order(samples: Samples, word: str, understood: Understood) -> Samples:
 
 
 def _frames(folder: Path, footage: Footage, start_us: int, progress: Progress | None) -> list[DriveFrame]:
+    camera = one_of(Camera, footage.camera, "--camera")
     offsets_s, pictures = _pictures(footage)
     counted = progress.track(pictures, total=len(offsets_s), description="frames") if progress else pictures
     (folder / "frames").mkdir(parents=True, exist_ok=True)
@@ -192,7 +205,7 @@ def _frames(folder: Path, footage: Footage, start_us: int, progress: Progress | 
         file = f"frames/{sequence:06d}.jpg"
         (folder / file).write_bytes(jpeg)
         time_us = start_us + round((footage.offset_s + offset_s) * 1e6)
-        frames.append(DriveFrame(time_us, sequence, footage.camera, file))
+        frames.append(DriveFrame(time_us, sequence, camera, file))
     return frames
 
 

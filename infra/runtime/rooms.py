@@ -13,8 +13,9 @@ ROOMS = {
     "dashboard": "dashboard.service:build",
 }
 WORKERS = ("recorder", "scoring", "vision")
-"""Rooms that fold messages: ``build(settings, bus, engine, media) -> Worker``, pumped in this order when in one
-process. The gateway is built of settings, bus and engine, the dashboard of settings and engine."""
+"""Rooms that fold messages: ``build(settings, bus, engine, media) -> Worker``. In one process they are pumped in this
+order. The gateway is built of settings, bus, engine and clock; the dashboard of settings and the database's address.
+"""
 
 SUB_COMMANDS = {
     "services": "infra.runtime.services:services_app",
@@ -24,10 +25,7 @@ SUB_COMMANDS = {
 
 
 class Server(Protocol):
-    """The gateway, and the dashboard."""
-
-    def bind(self) -> str:
-        """Take the port; returns the address."""
+    """What serves until it is told to stop."""
 
     def run(self) -> None:
         """Serve until stopped."""
@@ -36,10 +34,18 @@ class Server(Protocol):
         """From any thread, or a signal handler."""
 
 
+class Gateway(Server, Protocol):
+    def bind(self) -> str:
+        """Take the port; returns the address."""
+
+
 class Desk(Server, Protocol):
     """The dashboard."""
 
-    def sign_in_url(self) -> str:
+    @property
+    def url(self) -> str: ...
+
+    def sign_in_link(self) -> str:
         """A link that signs in one person, once."""
 
 
