@@ -149,7 +149,7 @@ def media(tmp_path: Path) -> LocalMedia:
     return LocalMedia(tmp_path / "media")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def chromium(request: pytest.FixtureRequest) -> str:
     """The path of a browser."""
     try:

@@ -23,18 +23,24 @@ from infra.store.pginstall import built_timescaledb
 Server = TypeVar("Server")
 TEMPLATE = "rumblestrip_test_template"
 _REAPER = """
-import shutil, sys
+import shutil, sys, time
 from pathlib import Path
 from infra.runtime.broker import Broker
 from infra.store.embedded import EmbeddedPostgres
 sys.stdin.read()  # ends when the test session does, however it does
-root = Path(sys.argv[1])
-for data in root.rglob("data"):
-    if (data.parent / "kafka.json").exists():
-        Broker(data.parent).stop()
-    elif (data / "PG_VERSION").exists():
-        EmbeddedPostgres(data.parent).stop()
-shutil.rmtree(root)
+root, give_up = Path(sys.argv[1]), time.monotonic() + 30
+while root.exists():
+    try:
+        for data in root.rglob("data"):
+            if (data.parent / "kafka.json").exists():
+                Broker(data.parent).stop()
+            elif (data / "PG_VERSION").exists():
+                EmbeddedPostgres(data.parent).stop()
+        shutil.rmtree(root)
+    except OSError:  # a server that was just being made when the session was killed
+        if time.monotonic() > give_up:
+            raise
+        time.sleep(0.5)
 """
 
 
