@@ -75,7 +75,7 @@ def _lock(connection: Connection, actor: Actor, event_ids: Sequence[UUID]) -> Se
     table = safety_event.c
     columns = (table.event_id, table.driver_id, table.review_state, table.reviewed_by, table.reviewed_at)
     query = select(*columns).where(table.event_id.in_(event_ids)).order_by(table.event_id).with_for_update()
-    rows = connection.execute(query).all()
+    rows: Sequence[Row[Any]] = connection.execute(query).all()
     if actor.role is Role.DRIVER:
         if actor.driver_id is None:
             raise NotAllowed("this account is not linked to a driver")
