@@ -4,6 +4,7 @@ where TimescaleDB is (``infra.migrations``)."""
 from __future__ import annotations
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    event,
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, REAL
 
@@ -53,6 +55,11 @@ vehicle_state = Table(
     Column("wake_us", BigInteger),  # arrival time at which the vehicle wants to be looked at again; null: never
     Index("vehicle_state_wake", "consumer_group", "lane", "wake_us", postgresql_where="wake_us IS NOT NULL"),
 )
+
+# Written with every batch and read once a restart: compressing it costs more than all else about it (200 states
+# of 6 kB: 58 ms with, 23 ms without).
+_UNCOMPRESSED = DDL("ALTER TABLE vehicle_state ALTER COLUMN state SET STORAGE EXTERNAL")  # type: ignore[no-untyped-call]
+event.listen(vehicle_state, "after_create", _UNCOMPRESSED)
 
 dead_letter = Table(
     "dead_letter",
