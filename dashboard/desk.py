@@ -74,9 +74,7 @@ def comment_form(action: Action, seen: Seen, key: str) -> None:
 def take(seen: Seen, decision: Decision, done: Done) -> None:
     """Write it as whoever is signed in now, and draw the page again; say why where it cannot be written."""
     person = person_signed_in()
-    if person is None:
-        st.rerun()
-    problem = _problem(person, seen, decision)
+    problem = "your session has ended; sign in again" if person is None else _problem(person, seen, decision)
     if problem is not None:
         st.error(problem, icon=":material/error:")
         return

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from dashboard.core.review import Decision, NotAllowed, Outcome, Role, decide
 from infra.contracts.events import ReviewState
@@ -70,12 +70,12 @@ def act(
     return outcomes
 
 
-def _lock(connection: Connection, actor: Actor, event_ids: Sequence[UUID]) -> Sequence[Row[Any]]:
+def _lock(connection: Connection, actor: Actor, event_ids: Sequence[UUID]) -> Sequence[Any]:
     """The events, locked in the order of their ids, so that two people cannot wait for each other."""
     table = safety_event.c
     columns = (table.event_id, table.driver_id, table.review_state, table.reviewed_by, table.reviewed_at)
     query = select(*columns).where(table.event_id.in_(event_ids)).order_by(table.event_id).with_for_update()
-    rows: Sequence[Row[Any]] = connection.execute(query).all()
+    rows: Sequence[Any] = connection.execute(query).all()
     if actor.role is Role.DRIVER:
         if actor.driver_id is None:
             raise NotAllowed("this account is not linked to a driver")
@@ -85,7 +85,7 @@ def _lock(connection: Connection, actor: Actor, event_ids: Sequence[UUID]) -> Se
     return rows
 
 
-def _check_unchanged(rows: Sequence[Row[Any]], seen: Mapping[UUID, ReviewState]) -> None:
+def _check_unchanged(rows: Sequence[Any], seen: Mapping[UUID, ReviewState]) -> None:
     changed = [row for row in rows if row.review_state != seen[row.event_id]]
     if changed:
         first = changed[0]

@@ -107,10 +107,17 @@ h2 { font-size: 1.2rem !important; } h3 { font-size: 1.05rem !important; }
   text-align: left; vertical-align: top; }
 .rs-ledger td.n, .rs-ledger th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .rs-ledger tr:last-child td { border-bottom: 0; font-weight: 600; }
+.rs-left { justify-content: flex-start; margin-bottom: .2rem; }
+.rs-figure { margin: 0; } .rs-figure img { width: 100%; border-radius: .5rem; display: block; }
+.rs-driver { display: grid; grid-template-columns: 5rem minmax(0, 1.6fr) 1fr 1.2fr 1fr 120px; gap: .3rem 1rem;
+  align-items: center; }
+.rs-number { font-size: 1.7rem; font-weight: 650; line-height: 1.1; }
 [class*="st-key-row-"] { padding: .55rem .75rem !important; }
 @media (max-width: 760px) {
   .rs-row { grid-template-columns: 72px minmax(0, 1fr); }
   .rs-still, .rs-glyph { width: 72px; height: 48px; grid-row: span 2; }
+  .rs-driver { grid-template-columns: 4rem 1fr 1fr; } .rs-driver > :nth-child(2) { grid-column: 2 / -1; }
+  [data-testid="stColumn"]:has(.st-key-event-side) { order: -1; }
   .rs-row > :nth-child(n+3) { grid-column: 1 / -1; } .rs-tags { justify-content: flex-start; }
   .block-container { padding-left: .8rem; padding-right: .8rem; }
 }

@@ -36,13 +36,58 @@ RULES = "seed"
 NASTY_NAME = "<b onclick=alert(1)>Zoë</b> O’Brien & Söhne"
 
 KINDS = (  # kind, severity, peak, unit, evidence
-    (EventKind.HARSH_BRAKE, Severity.HIGH, 0.93, "g", {"source": "accelerometer", "threshold_g": 0.61, "seconds_over_threshold": 0.6, "seconds": 1.1, "speed_change_mps": -6.4}),
-    (EventKind.SPEEDING, Severity.MODERATE, 4.6, "m/s", {"source": "posted limit on the message", "band": "moderate", "seconds_in_band_or_higher": 41.0, "peak_over_limit_percent": 18.0, "over_light_s": 12.0, "over_moderate_s": 41.0, "over_heavy_s": 0.0, "over_severe_s": 0.0}),
+    (
+        EventKind.HARSH_BRAKE,
+        Severity.HIGH,
+        0.93,
+        "g",
+        {
+            "source": "accelerometer",
+            "threshold_g": 0.61,
+            "seconds_over_threshold": 0.6,
+            "seconds": 1.1,
+            "speed_change_mps": -6.4,
+        },
+    ),
+    (
+        EventKind.SPEEDING,
+        Severity.MODERATE,
+        4.6,
+        "m/s",
+        {
+            "source": "posted limit on the message",
+            "band": "moderate",
+            "seconds_in_band_or_higher": 41.0,
+            "peak_over_limit_percent": 18.0,
+            "over_light_s": 12.0,
+            "over_moderate_s": 41.0,
+            "over_heavy_s": 0.0,
+            "over_severe_s": 0.0,
+        },
+    ),
     (EventKind.MICROSLEEP, Severity.CRITICAL, 1.8, "s", {"eyes_shut_s": 1.8, "frames_shut": 6, "mean_openness": 0.07}),
-    (EventKind.HARSH_TURN, Severity.LOW, 0.51, "g", {"source": "gps", "threshold_g": 0.282, "seconds": 2.0, "direction": "left", "speed_change_mps": 2.0}),
-    (EventKind.HARSH_ACCELERATION, Severity.LOW, 0.46, "g", {"source": "accelerometer", "threshold_g": 0.43, "seconds_over_threshold": 0.4, "seconds": 0.9}),
-    (EventKind.DROWSINESS, Severity.HIGH, 0.22, "share", {"perclos_peak": 0.22, "window_s": 60, "caution_at": 0.1, "drowsy_at": 0.15}),
-)  # fmt: skip
+    (
+        EventKind.HARSH_TURN,
+        Severity.LOW,
+        0.51,
+        "g",
+        {"source": "gps", "threshold_g": 0.282, "seconds": 2.0, "direction": "left", "speed_change_mps": 2.0},
+    ),
+    (
+        EventKind.HARSH_ACCELERATION,
+        Severity.LOW,
+        0.46,
+        "g",
+        {"source": "accelerometer", "threshold_g": 0.43, "seconds_over_threshold": 0.4, "seconds": 0.9},
+    ),
+    (
+        EventKind.DROWSINESS,
+        Severity.HIGH,
+        0.22,
+        "share",
+        {"perclos_peak": 0.22, "window_s": 60, "caution_at": 0.1, "drowsy_at": 0.15},
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -98,10 +143,26 @@ def _trip(number: int, start: datetime) -> Trip:
     start_us = to_us(start)
     car = f"car-{number}"
     return Trip(
-        trip_id(RULES, car, start_us), car, f"driver-{number}", TripStatus.ENDED, start_us, start_us + 1_200_000_000,
-        24_000.0 + 3_000 * number, 1_150.0, 1_000.0, 30.0 * number, 41.0 * (number == 1), 0.0, 0.0, 29.0,
-        41.26, -96.0, 41.3, -95.9, RULES,
-    )  # fmt: skip
+        trip_id(RULES, car, start_us),
+        car,
+        f"driver-{number}",
+        TripStatus.ENDED,
+        start_us,
+        start_us + 1_200_000_000,
+        24_000.0 + 3_000 * number,
+        1_150.0,
+        1_000.0,
+        30.0 * number,
+        41.0 * (number == 1),
+        0.0,
+        0.0,
+        29.0,
+        41.26,
+        -96.0,
+        41.3,
+        -95.9,
+        RULES,
+    )
 
 
 def _course(trip: Trip) -> tuple[np.ndarray, ...]:
@@ -118,12 +179,19 @@ def _track(trip: Trip) -> pa.Table:
     time_us, speed, heading, lat, lon = _course(trip)
     n = len(time_us)
     columns = {
-        "time": pa.array(time_us, pa.timestamp("us", tz="UTC")), "vehicle_id": [trip.vehicle_id] * n,
-        "driver_id": [trip.driver_id] * n, "lat": lat, "lon": lon, "speed_mps": speed.astype("f4"),
-        "heading_deg": heading.astype("f4"), "accuracy_m": np.full(n, 4, "f4"),
+        "time": pa.array(time_us, pa.timestamp("us", tz="UTC")),
+        "vehicle_id": [trip.vehicle_id] * n,
+        "driver_id": [trip.driver_id] * n,
+        "lat": lat,
+        "lon": lon,
+        "speed_mps": speed.astype("f4"),
+        "heading_deg": heading.astype("f4"),
+        "accuracy_m": np.full(n, 4, "f4"),
         "speed_limit_mps": np.where(np.arange(n) < 700, 22.4, 26.8).astype("f4"),
-        "odometer_m": [None] * n, "ignition": [1] * n, "belt_buckled": [None] * n,
-    }  # fmt: skip
+        "odometer_m": [None] * n,
+        "ignition": [1] * n,
+        "belt_buckled": [None] * n,
+    }
     return pa.Table.from_arrays(
         [pa.array(columns[f.name], f.type) for f in outputs.POSITION_SCHEMA], schema=outputs.POSITION_SCHEMA
     )
@@ -134,8 +202,10 @@ def _motion(trip: Trip) -> pa.Table:
     n = 1200
     time_us = trip.start_us + np.arange(n) * 1_000_000
     columns: dict[str, object] = {
-        "time": pa.array(time_us, pa.timestamp("us", tz="UTC")), "vehicle_id": [trip.vehicle_id] * n, "samples": [25] * n
-    }  # fmt: skip
+        "time": pa.array(time_us, pa.timestamp("us", tz="UTC")),
+        "vehicle_id": [trip.vehicle_id] * n,
+        "samples": [25] * n,
+    }
     for axis, level in (("x", 0.0), ("y", 0.0), ("z", 9.8)):
         mean = level + random.normal(0, 0.6, n)
         for name, values in (("mean", mean), ("min", mean - 0.7), ("max", mean + 0.7), ("rms", np.abs(mean))):
@@ -155,9 +225,23 @@ def _event(trip: Trip, place: int, spec: tuple) -> SafetyEvent:
     length_us = 53_000_000 if kind is EventKind.SPEEDING else 1_400_000
     media = (_still(key, start_us),) if kind in (EventKind.MICROSLEEP, EventKind.DROWSINESS) else ()
     return SafetyEvent(
-        key, trip.vehicle_id, trip.driver_id, kind, severity, start_us, start_us + length_us,
-        float(lat[second]), float(lon[second]), float(speed[second]), peak, unit, 0.9 - 0.1 * place, RULES, evidence, media,
-    )  # fmt: skip
+        key,
+        trip.vehicle_id,
+        trip.driver_id,
+        kind,
+        severity,
+        start_us,
+        start_us + length_us,
+        float(lat[second]),
+        float(lon[second]),
+        float(speed[second]),
+        peak,
+        unit,
+        0.9 - 0.1 * place,
+        RULES,
+        evidence,
+        media,
+    )
 
 
 def _still(key: object, time_us: int) -> Media:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 
 import streamlit as st
@@ -41,7 +42,7 @@ def show(person: Person) -> None:
     if not total:
         _nothing(filters)
         return
-    offset = _page_offset(total, filters)
+    offset = _page_offset(total)
     rows = ask(queries.events, wanted, filters.sorting.value, PAGE_ROWS, offset)
     if not own:
         _bulk(rows, person)
@@ -155,7 +156,7 @@ def _with(names: dict[str, str], chosen: tuple[str, ...]) -> list[str]:
     return [*names, *(each for each in chosen if each not in names)]
 
 
-def _name(names: dict[str, str]):  # type: ignore[no-untyped-def]
+def _name(names: dict[str, str]) -> Callable[[str], str]:
     return lambda key: names.get(key, key)
 
 
@@ -187,9 +188,8 @@ def _list(rows: list[EventRow], filters: Filters, selectable: bool) -> None:
 
 def _bulk(rows: list[EventRow], person: Person) -> None:
     """What can be done with all that are selected."""
-    picked = {
-        row.event_id: ReviewState(row.review_state) for row in rows if st.session_state.get(f"{_PICK}{row.event_id}")
-    }
+    chosen = (row for row in rows if st.session_state.get(f"{_PICK}{row.event_id}"))
+    picked = {row.event_id: ReviewState(row.review_state) for row in chosen}
     with st.container(horizontal=True, vertical_alignment="center", key="bulk"):
         st.checkbox("Select all", key="pick-all", on_change=_pick_all, args=([str(row.event_id) for row in rows],))
         if picked:
@@ -208,7 +208,7 @@ def _unpick() -> None:
         del st.session_state[key]
 
 
-def _page_offset(total: int, filters: Filters) -> int:
+def _page_offset(total: int) -> int:
     last = (total - 1) // PAGE_ROWS
     page = min(int(st.session_state.get("page", 0)), last)
     st.session_state["page"] = page

@@ -41,7 +41,7 @@ def show(person: Person) -> None:
     with left:
         _drawings(track, events)
     with right:
-        _score(trip, scores)
+        _score(scores)
         _events(events)
 
 
@@ -90,7 +90,7 @@ def _drawings(track: pd.DataFrame, events: list[EventRow]) -> None:
     st.altair_chart(charts.speed_over_time(gaps, marks, formats))
 
 
-def _score(trip: TripRow, scores: list[ScoreRow]) -> None:
+def _score(scores: list[ScoreRow]) -> None:
     if not scores:
         st.caption("The score is computed when the trip has ended.")
         return
