@@ -61,6 +61,7 @@ def configuration(connection: Connection | None = None) -> Config:
 
 
 def _run_revisions(engine: Engine) -> None:
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)  # says three lines on every start
     with engine.begin() as connection:
         command.upgrade(configuration(connection), "head")
 
