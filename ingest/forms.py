@@ -25,6 +25,7 @@ MAX_TEXT = 128  # characters of boot_id and driver_id
 _MAX_SEQUENCE = 2**62
 _MAX_TIME_MS = 2.0**53 / 1000  # so that microseconds are exact in a float64
 
+_INT8, _INT64 = pa.int8(), pa.int64()
 _NUMBERS = frozenset({int, float, type(None)})
 _FLAGS = frozenset({bool, int, type(None)})
 _REQUIRED = {"gps": ("time_us", "lat", "lon"), "imu": ("time_us", "accel_x_mps2", "accel_y_mps2", "accel_z_mps2")}
@@ -201,7 +202,9 @@ def _arrow_column(name: str, values: Any, dtype: np.dtype[Any]) -> npt.NDArray[A
                 values = values.cast(pa.timestamp("us", tz=values.type.tz))
             return _integers(values)
         if dtype.kind == "i":
-            return np.asarray(values.cast(pa.int8()).fill_null(UNKNOWN).to_numpy(zero_copy_only=False))
+            narrow = values if values.type == _INT8 else values.cast(_INT8)
+            known = narrow.fill_null(UNKNOWN) if narrow.null_count else narrow
+            return np.asarray(known.to_numpy(zero_copy_only=False))
         if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
             raise Unusable(name, WRONG_TYPE, f"{values.type}; numbers are expected", len(values))
         return _narrow(values.to_numpy(zero_copy_only=False), dtype)
@@ -282,7 +285,7 @@ def _narrow(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 
 def _integers(values: Any) -> npt.NDArray[np.int64]:
-    whole_numbers = values.cast(pa.int64())
+    whole_numbers = values if values.type == _INT64 else values.cast(_INT64)
     filled = whole_numbers.fill_null(MISSING_TIME) if whole_numbers.null_count else whole_numbers
     return np.asarray(filled.to_numpy(zero_copy_only=False))
 

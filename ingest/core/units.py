@@ -27,6 +27,7 @@ _SPEED_UNITS = (  # times too large, within 12 %
     ("mph", 2.237),
 )
 _TOLERANCE = 0.12
+_LEAST_RATIO = 1.5  # of all together; nearly always under it, which is cheaper to see than percentiles
 
 Float64 = npt.NDArray[np.float64]
 
@@ -45,6 +46,8 @@ def suspect_imu(samples: ImuSamples) -> Suspicion | None:
         return None
     x, y, z = samples.accel_x_mps2, samples.accel_y_mps2, samples.accel_z_mps2
     norm = np.sqrt(x * x + y * y + z * z)
+    if not _G_SPREAD[0] <= norm.mean() <= _G_SPREAD[1]:  # nearly always, and cheaper than percentiles
+        return None
     low, middle, high = np.percentile(norm[:: 1 + len(norm) // 500], (10, 50, 90))
     if not (_G_BAND[0] <= middle <= _G_BAND[1] and _G_SPREAD[0] <= low and high <= _G_SPREAD[1]):
         return None
@@ -62,7 +65,7 @@ def suspect_gps(samples: GpsSamples) -> Suspicion | None:
     driven_mps = _step_m(samples.lat, samples.lon) / gap_s
     said = (samples.speed_mps[1:].astype(np.float64) + samples.speed_mps[:-1]) / 2
     usable = (gap_s >= _PAIR_S[0]) & (gap_s <= _PAIR_S[1]) & (driven_mps > _MIN_MOVING_MPS) & ~np.isnan(said)
-    if usable.sum() < _MIN_PAIRS:
+    if usable.sum() < _MIN_PAIRS or said[usable].sum() < _LEAST_RATIO * driven_mps[usable].sum():
         return None
     low, ratio, high = np.percentile(said[usable] / driven_mps[usable], (25, 50, 75))
     for unit, factor in _SPEED_UNITS:
