@@ -241,16 +241,18 @@ def find_java() -> Path:
 
 
 def fetch_jars() -> str:
-    """The class path of the broker, from Maven Central on the first call and from jgo's cache afterwards."""
+    """The class path of the broker: from Maven Central on the first call, from ~/.m2 afterwards.
+
+    jgo's ``build`` would sort the jars with a Java 11 that it downloads for the purpose; a class path needs no sorting.
+    """
     if importlib.util.find_spec("jgo") is None:
         raise BrokerUnavailable("no jgo to fetch Kafka with: pip install 'rumblestrip[services]' brings it")
     import jgo
 
     try:
-        folder = Path(jgo.build(f"{KAFKA}+{LOGGING}").path)
+        return ":".join(str(artifact.resolve()) for artifact in jgo.resolve(f"{KAFKA}+{LOGGING}"))
     except (OSError, RuntimeError, ValueError) as error:  # what requests and jgo's resolver raise
         raise BrokerUnavailable(f"Kafka's jars cannot be fetched from Maven Central: {error}") from error
-    return ":".join(f"{folder / part}/*" for part in ("jars", "modules"))  # jgo sorts them into two
 
 
 def answers(host: str, port: int) -> bool:
