@@ -12,14 +12,14 @@ from dashboard.auth import Person
 from dashboard.data import person_signed_in, settings
 from dashboard.door import SIGN_IN, SIGN_OUT
 from dashboard.navigation import pages_for, remember
-from dashboard.theme import STYLE
+from dashboard.theme import ICON_SVG, STYLE
 from infra.store.engine import StoreUnavailable
 
 logger = logging.getLogger("dashboard")
 
 
 def main() -> None:
-    st.set_page_config(page_title="Rumblestrip", page_icon=":material/shield:", layout="wide")
+    st.set_page_config(page_title="Rumblestrip", page_icon=ICON_SVG, layout="wide")
     st.html(STYLE)
     try:
         person = person_signed_in()

@@ -15,11 +15,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard import auth
 from dashboard.auth import COOKIE, Person, SignInRefused, Throttle
+from dashboard.theme import ICON_SVG
 from infra.clock import Clock, to_datetime
 from infra.settings import Settings
 from infra.store import queries
@@ -30,8 +31,9 @@ logger = logging.getLogger(__name__)
 
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 FOOTAGE = "/footage"
+ICON = "/favicon.png"  # Streamlit asks for this name; browsers read what it holds by its type
 _AWAY = (SQLAlchemyError, StoreUnavailable)
-_OPEN = ("/_stcore/health", "/_stcore/host-config", "/static/", "/favicon", SIGN_IN)  # hold nothing of the fleet
+_OPEN = ("/_stcore/health", "/_stcore/host-config", "/static/", ICON, SIGN_IN)  # hold nothing of the fleet
 _TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".mp4": "video/mp4"}
 # Streamlit's charts compile their expressions, hence 'unsafe-eval'. Nothing may be loaded from, or sent, elsewhere.
 _POLICY = (
@@ -99,6 +101,7 @@ class Door:
             Route(SIGN_IN, self._take_sign_in, methods=["POST"]),
             Route(SIGN_OUT, self._take_sign_out, methods=["POST"]),
             Route(FOOTAGE + "/{event_id:uuid}/{name}", self._show_footage, methods=["GET"]),
+            Route(ICON, _show_icon, methods=["GET"]),
         ]
 
     def middleware(self) -> list[Middleware]:
@@ -138,11 +141,16 @@ class Door:
 
 
 class Guard:
-    """Lets nobody past without a session: pages go to the sign-in page, everything else is refused."""
+    """Lets nobody past without a session: pages go to the sign-in page, everything else is refused.
+
+    The door's own routes are answered here, ahead of Streamlit's middleware, whose compression (1.60) loses the
+    head of every image with Starlette 1.3.
+    """
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self.app = app
         self.door = door
+        self.own = Router(door.routes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -158,7 +166,8 @@ class Guard:
                 logger.exception("the database does not answer")
                 refusal = away_page()
         if refusal is None:
-            await self.app(scope, receive, guarded)
+            ours = connection.url.path.startswith((SIGN_IN, SIGN_OUT, FOOTAGE, ICON))
+            await (self.own if ours else self.app)(scope, receive, guarded)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "sign in again"})
         else:
@@ -221,6 +230,10 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+async def _show_icon(_: Request) -> Response:
+    return Response(ICON_SVG, media_type="image/svg+xml", headers={"cache-control": "max-age=86400"})
 
 
 # --- pages outside Streamlit ------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).with_name("app.py")
 def make_app(settings: Settings, engine: Engine) -> App:
     """The ASGI app: sign-in, footage and Streamlit's pages."""
     door = Door(settings, engine, open_media(settings), SystemClock())
-    return App(SCRIPT, routes=door.routes(), middleware=door.middleware())
+    return App(SCRIPT, middleware=door.middleware())
 
 
 def main() -> None:

@@ -70,13 +70,17 @@ def streamlit_options(address: str, port: int) -> dict[str, object]:
         "client.toolbarMode": "minimal",
         "theme.showWidgetBorder": True,
         "theme.baseRadius": "0.4rem",
-        "theme.headingFontWeights": [650, 620, 600],
+        "theme.headingFontWeights": [700, 600, 600],
         "theme.metricValueFontSize": "1.6rem",
     }
     for name, colours in (("light", _LIGHT), ("dark", _DARK)):
         options |= {f"theme.{name}.{option}": value for option, value in colours.items()}
     return options
 
+
+ICON_SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" \
+fill="#0b6572"/><g fill="#fff"><rect x="7" y="6" width="18" height="3.4" rx="1.7"/><rect x="7" y="14.3" width="18" \
+height="3.4" rx="1.7"/><rect x="7" y="22.6" width="18" height="3.4" rx="1.7"/></g></svg>"""
 
 STYLE = """
 <style>
@@ -112,7 +116,10 @@ h2 { font-size: 1.2rem !important; } h3 { font-size: 1.05rem !important; }
 .rs-driver { display: grid; grid-template-columns: 5rem minmax(0, 1.6fr) 1fr 1.2fr 1fr 120px; gap: .3rem 1rem;
   align-items: center; }
 .rs-number { font-size: 1.7rem; font-weight: 650; line-height: 1.1; }
-[class*="st-key-row-"] { padding: .55rem .75rem !important; }
+[class*="st-key-row-"] { padding: .5rem .75rem !important; flex-wrap: nowrap !important; }
+[class*="st-key-row-"] [data-testid="stHtml"] { width: 100%; }
+[class*="st-key-row-"] > [data-testid="stElementContainer"]:has([data-testid="stHtml"]) { flex: 1 1 0; min-width: 0; }
+[class*="st-key-row-"]:hover { border-color: light-dark(#0b6572, #3fb4c2); }
 @media (max-width: 760px) {
   .rs-row { grid-template-columns: 72px minmax(0, 1fr); }
   .rs-still, .rs-glyph { width: 72px; height: 48px; grid-row: span 2; }
