@@ -76,7 +76,7 @@ def options(
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.", exists=True, dir_okay=False)] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept. Default: .rumblestrip")] = None,
     debug: Annotated[bool, typer.Option(help="Show where an error came from.")] = False,
-    version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:

@@ -11,7 +11,7 @@ import orjson
 
 from infra.clock import SECOND_US
 from infra.contracts.frames import Frame
-from infra.contracts.telemetry import GpsSamples, ImuSamples, TelemetryBatch, concat, empty_imu, take
+from infra.contracts.telemetry import GpsSamples, ImuSamples, Int64, TelemetryBatch, concat, empty_imu, take
 from infra.drives import Drive, DriveFrame
 
 BATCH_S = 10.0
@@ -22,14 +22,20 @@ def telemetry_batches(drive: Drive, boot_id: str, shift_us: int, batch_s: float 
     """The drive's samples, moved in time, in batches that count up from 0. A window without samples is no batch."""
     gps, imu = _moved(ending(drive.gps()), shift_us), _moved(drive.imu(), shift_us)
     cut_us = int(batch_s * SECOND_US)
-    first_us = int(min(gps.time_us[0], imu.time_us[0] if len(imu) else gps.time_us[0]))
-    windows = np.union1d((gps.time_us - first_us) // cut_us, (imu.time_us - first_us) // cut_us)
-    starts_us = first_us + windows * cut_us
+    starts_us = window_starts(gps, imu, cut_us)
     parts = zip(_slices(gps.time_us, starts_us, cut_us), _slices(imu.time_us, starts_us, cut_us), strict=True)
     return [
         _batch(drive, boot_id, sequence, take(gps, gps_part), take(imu, imu_part))
         for sequence, (gps_part, imu_part) in enumerate(parts)
     ]
+
+
+def window_starts(gps: GpsSamples, imu: ImuSamples, cut_us: int) -> Int64:
+    """When each batch begins, in microseconds: every ``cut_us`` from the first sample, where there are samples."""
+    first_us = int(min(gps.time_us[0], imu.time_us[0] if len(imu) else gps.time_us[0]))
+    windows = np.union1d((gps.time_us - first_us) // cut_us, (imu.time_us - first_us) // cut_us)
+    starts: Int64 = first_us + windows * cut_us
+    return starts
 
 
 def ending(gps: GpsSamples) -> GpsSamples:

@@ -39,7 +39,7 @@ class Units:
         return f"{speed_mps * 3.6:.0f} km/h" if self.metric else f"{speed_mps / 0.44704:.0f} mph"
 
     def time(self, when: datetime) -> str:
-        return f"{when.astimezone(self.zone):%a %Y-%m-%d %H:%M:%S}"
+        return f"{when.astimezone(self.zone):%Y-%m-%d %H:%M}"
 
 
 def summarise(connection: Connection, settings: Settings) -> Group:
@@ -53,7 +53,7 @@ def summarise(connection: Connection, settings: Settings) -> Group:
 def _table(title: str, columns: Iterable[str], right: Iterable[str] = ()) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left")
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=name in ("start", "time"))
     return table
 
 
