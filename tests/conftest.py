@@ -29,6 +29,7 @@ SERVERS = pytest.StashKey[Servers]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bus", choices=(*BUSES, "all"), default="all", help="on which bus to run (default: all)")
     parser.addoption("--store", choices=(*STORES, "all"), default="all", help="on which store to run (default: all)")
+    parser.addoption("--update-golden", action="store_true", help="write what golden tests find as what they expect")
 
 
 def pytest_configure(config: pytest.Config) -> None:

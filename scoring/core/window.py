@@ -13,6 +13,7 @@ from scoring.core.episodes import Signal
 from scoring.core.rules import G_MPS2, SECOND_US
 from scoring.core.samples import ACCEL_LSB_MPS2, GYRO_LSB_RADPS, MISSING, FixRing, ImuRing
 
+Index = npt.NDArray[np.intp]
 FORWARD, LEFT = 0, 1  # rows of ImuRing.counts, ISO 8855
 _YAW = 5
 _SMOOTH_US = 500_000  # longer than a pothole, shorter than a brake
@@ -92,15 +93,19 @@ class Window:
     @cached_property
     def gps_forward(self) -> Signal:
         """Acceleration in g over 2 s, from GPS speeds."""
-        return self._of_fixes(_steady_rate(self._recent_us, self._recent_speed, self._recent_fresh) / G_MPS2)
+        return self._of_fixes(self._spans.steady_rate(self._recent_speed) / G_MPS2)
 
     @cached_property
     def gps_left(self) -> Signal:
         """Lateral acceleration in g over 2 s, left positive: speed times turning of the GPS heading."""
         leftward = -self.fixes.heading_deg[self._recent_from :].astype(np.float64)
-        rate = np.radians(_steady_rate(self._recent_us, leftward, self._recent_fresh, turn=360.0))
+        rate = np.radians(self._spans.steady_rate(leftward, turn=360.0))
         speed = self._recent_speed[self._recent_fresh :]
         return self._of_fixes(np.where(speed >= _TURNING_MPS, rate * speed / G_MPS2, np.nan))
+
+    @cached_property
+    def _spans(self) -> _Spans:
+        return _spans(self.fixes.time_us[self._recent_from :], self._recent_fresh)
 
     @cached_property
     def _recent_from(self) -> int:
@@ -110,10 +115,6 @@ class Window:
     @property
     def _recent_fresh(self) -> int:
         return self.fix_from - self._recent_from
-
-    @property
-    def _recent_us(self) -> Int64:
-        return self.fixes.time_us[self._recent_from :]
 
     @cached_property
     def _recent_speed(self) -> Float64:
@@ -182,30 +183,38 @@ def _mean_of_medians(time_us: Int64, counts: Int64) -> Float64:
     return value
 
 
-def _steady_rate(time_us: Int64, value: Float64, fresh: int, turn: float | None = None) -> Float64:
-    """Change per second over about 2 s up to each fresh value; 0 unless both halves go the same way.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Spans:
+    """Of each fresh fix, the indices of the fixes about 2 s and 1 s before it, and the seconds between the three."""
 
-    ``turn``: the value is an angle with this full turn, and changes by less than half of it per second.
-    """
-    now = np.arange(fresh, len(value))
+    start: Index
+    middle: Index
+    now: Index
+    first_s: Float64
+    second_s: Float64
+    known: npt.NDArray[np.bool_]
+
+    def steady_rate(self, value: Float64, turn: float | None = None) -> Float64:
+        """Change per second over the span; 0 unless both halves go the same way, NaN where it is not known.
+
+        ``turn``: the value is an angle with this full turn, and changes by less than half of it per half span.
+        """
+        first, second = value[self.middle] - value[self.start], value[self.now] - value[self.middle]
+        if turn is not None:
+            first, second = ((change + turn / 2) % turn - turn / 2 for change in (first, second))
+        whole = (first + second) / (self.first_s + self.second_s)
+        weaker = np.minimum(first / self.first_s * np.sign(whole), second / self.second_s * np.sign(whole))
+        return np.where(self.known, np.where(weaker >= _WEAKER_SHARE * np.abs(whole), whole, 0.0), np.nan)
+
+
+def _spans(time_us: Int64, fresh: int) -> _Spans:
+    now = np.arange(fresh, len(time_us))
     now_us = time_us[fresh:]
     start = np.searchsorted(time_us, now_us - _BASE_US, side="right") - 1
     middle = np.searchsorted(time_us, now_us - _HALF_US, side="right") - 1
     known = (start >= 0) & (middle > start)
     start, middle = np.where(known, start, now), np.where(known, middle, now)
     known &= now_us - time_us[start] <= _LONGEST_BASE_US
-    first, first_s = _change(time_us, value, start, middle, turn)
-    second, second_s = _change(time_us, value, middle, now, turn)
-    whole = (first + second) / (first_s + second_s)
-    weaker = np.minimum(first / first_s * np.sign(whole), second / second_s * np.sign(whole))
-    return np.where(known, np.where(weaker >= _WEAKER_SHARE * np.abs(whole), whole, 0.0), np.nan)
-
-
-def _change(
-    time_us: Int64, value: Float64, first: npt.NDArray[np.intp], last: npt.NDArray[np.intp], turn: float | None
-) -> tuple[Float64, Float64]:
-    """Change of the value and seconds between two indices."""
-    change = value[last] - value[first]
-    if turn is not None:
-        change = (change + turn / 2) % turn - turn / 2
-    return change, np.maximum(time_us[last] - time_us[first], 1) / SECOND_US
+    first_s = np.maximum(time_us[middle] - time_us[start], 1) / SECOND_US
+    second_s = np.maximum(now_us - time_us[middle], 1) / SECOND_US
+    return _Spans(start, middle, now, first_s, second_s, known)

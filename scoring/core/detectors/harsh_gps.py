@@ -14,13 +14,13 @@ from scoring.core.detectors.axes import AXES, Axis, severity
 from scoring.core.detectors.port import Accepted, Detector, Refused, View
 from scoring.core.episodes import Episode, Following, Signal, follow
 from scoring.core.rules import SECOND_US
-from scoring.core.window import FORWARD, Window
+from scoring.core.window import FORWARD
 
 _SETTLE_US = 3_500_000
 _COVERING_HZ = 6.0  # an accelerometer this dense has judged for itself
 _AROUND_US = 1_500_000
 _LONGEST_LOOK_US = 30_000_000  # a state keeps 60 s at most, so a longer curve is judged by its end
-_POINT_SHARE = 0.6  # of the 2 s change, the largest 1 Hz point must show this much
+_POINT_SHARE = 0.75  # of the accelerometer's threshold, its largest 1 Hz point must show this much
 
 
 def detectors() -> tuple[Detector, ...]:
@@ -58,7 +58,7 @@ def _judge(axis: Axis, view: View, episode: Episode) -> Accepted | Refused:
         return Refused("too_weak")
     end_us = episode.end_us + _AROUND_US
     start_us = max(episode.start_us - _AROUND_US, end_us - _LONGEST_LOOK_US)
-    points = _points(axis, view.window, start_us, end_us, threshold_g)
+    points = _points(axis, view, start_us, end_us)
     if isinstance(points, Refused):
         return points
     speeds = view.window.speeds_mps(start_us, end_us)
@@ -77,14 +77,14 @@ def _judge(axis: Axis, view: View, episode: Episode) -> Accepted | Refused:
     return Accepted(how_bad, round(episode.peak, 3), "g", confidence, evidence)
 
 
-def _points(axis: Axis, window: Window, start_us: int, end_us: int, threshold_g: float) -> dict[str, object] | Refused:
+def _points(axis: Axis, view: View, start_us: int, end_us: int) -> dict[str, object] | Refused:
     """What an accelerometer too slow to be judged alone says of it; nothing where there is none."""
-    points = window.accelerations_g(axis.row, start_us, end_us) * axis.sign
+    points = view.window.accelerations_g(axis.row, start_us, end_us) * axis.sign
     if not len(points):
         return {}
     if len(points) / ((end_us - start_us) / SECOND_US) >= _COVERING_HZ:
         return Refused("judged_by_accelerometer")
     largest = float(points.max())
-    if largest < _POINT_SHARE * threshold_g:
+    if largest < _POINT_SHARE * axis.threshold_g(view):
         return Refused("accelerometer_disagrees")
     return {"accelerometer_point_g": round(largest, 3)}
