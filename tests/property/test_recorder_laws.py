@@ -43,7 +43,7 @@ def imu_at(times, values=None) -> ImuSamples:
 
 def gps_at(times) -> GpsSamples:
     rows = len(times)
-    columns = {name: np.linspace(1, 2, rows).astype(dtype) for name, dtype in GPS_DTYPES.items()}
+    columns = {name: np.linspace(1, 1.9, rows).astype(dtype) for name, dtype in GPS_DTYPES.items()}
     columns["time_us"] = np.asarray(times, np.int64)
     return GpsSamples(**columns)
 
