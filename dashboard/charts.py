@@ -91,7 +91,7 @@ def _frame_and_scale(places: pd.DataFrame, words: Words) -> tuple[pd.DataFrame, 
     )
     length_m, label = _scale_length(max(width_m, height_m) / 4, words)
     left, low = frame["lon"][0], frame["lat"][0]
-    bar = {"lat": low, "lon": left, "lon2": left + length_m / per_lon_m, "label": f"{label}   N ↑"}
+    bar = {"lat": low, "lon": left, "lon2": left + length_m / per_lon_m, "label": f"{label}, north is up"}
     return frame, pd.DataFrame([bar])
 
 
@@ -163,7 +163,7 @@ def _seconds_of_motion(motion: pd.DataFrame, axis: str, start: datetime) -> list
 
 
 def _x() -> alt.X:
-    return alt.X("seconds:Q", title="seconds from the start of the event", axis=alt.Axis(format="+", tickCount=9))
+    return alt.X("seconds:Q", title="seconds from the start of the event", axis=alt.Axis(format="+d", tickCount=9))
 
 
 def _span(start: datetime, end: datetime) -> alt.Chart:

@@ -7,6 +7,7 @@ from datetime import datetime
 from html import escape
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import streamlit as st
@@ -125,11 +126,12 @@ def sparkline(values: Sequence[float | None]) -> str:
     points = [(4 + i / last * (width - 8), height - 3 - v / 100 * (height - 6)) for i, v in known]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     x, y = points[-1]
-    return (
-        f'<svg width="{width}" height="{height}" role="img" aria-label="trend of the score">'
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
         f'<polyline points="{line}" fill="none" stroke="{theme.TRACE}" stroke-width="1.8"/>'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.8" fill="{theme.TRACE}"/></svg>'
     )
+    return f'<img alt="Trend of the score" src="data:image/svg+xml,{quote(drawing)}">'
 
 
 def empty(icon: str, title: str, advice: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
@@ -31,9 +32,15 @@ def make_app(settings: Settings, engine: Engine) -> App:
 def main() -> None:
     settings = load()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    threading.Thread(target=_load_pages, daemon=True).start()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     app = make_app(settings, open_engine(settings))
     app.run(config=streamlit_options(settings.dashboard_host, settings.dashboard_port))
+
+
+def _load_pages() -> None:
+    """Before anyone asks: pandas, Arrow and Altair take seconds the first time."""
+    importlib.import_module("dashboard.pages.driver")
 
 
 def _end_with(parent: int) -> None:

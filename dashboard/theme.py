@@ -85,7 +85,7 @@ height="3.4" rx="1.7"/><rect x="7" y="22.6" width="18" height="3.4" rx="1.7"/></
 STYLE = """
 <style>
 .block-container { padding-top: 3.2rem; padding-bottom: 3rem; max-width: 76rem; }
-h1 { font-size: 1.7rem !important; padding: 0 0 .2rem !important; }
+h1 { font-size: 1.7rem !important; padding: 0 0 .5rem !important; }
 h2 { font-size: 1.2rem !important; } h3 { font-size: 1.05rem !important; }
 .rs-muted { color: light-dark(#56616c, #a3afba); }
 .rs-small { font-size: .85rem; }
@@ -100,8 +100,10 @@ h2 { font-size: 1.2rem !important; } h3 { font-size: 1.05rem !important; }
 .rs-tag { display: inline-block; padding: .08rem .5rem; border-radius: 1rem; font-size: .78rem; font-weight: 600;
   border: 1px solid currentColor; white-space: nowrap; }
 .rs-tags { display: flex; gap: .35rem; flex-wrap: wrap; justify-content: flex-end; }
-.rs-kv { display: grid; grid-template-columns: minmax(8rem, 15rem) 1fr; gap: .25rem 1rem; font-size: .93rem; }
-.rs-kv dt { color: light-dark(#56616c, #a3afba); } .rs-kv dd { margin: 0; overflow-wrap: anywhere; }
+.rs-kv { display: grid; margin: 0; padding: 0; grid-template-columns: fit-content(11rem) minmax(0, 1fr); gap: .25rem 1rem; font-size: .93rem; }
+.rs-kv dt { color: light-dark(#56616c, #a3afba); }
+.rs-kv dt, .rs-kv dd { margin: 0; padding: 0; }
+.rs-kv dd { overflow-wrap: anywhere; }
 .rs-log { border-left: 2px solid light-dark(#d9dcd6, #323c46); padding-left: .8rem; display: grid; gap: .7rem; }
 .rs-log blockquote { margin: .15rem 0 0; overflow-wrap: anywhere; white-space: pre-wrap; }
 .rs-score { display: inline-flex; align-items: baseline; gap: .5rem; }
@@ -123,10 +125,11 @@ h2 { font-size: 1.2rem !important; } h3 { font-size: 1.05rem !important; }
 @media (max-width: 760px) {
   .rs-row { grid-template-columns: 72px minmax(0, 1fr); }
   .rs-still, .rs-glyph { width: 72px; height: 48px; grid-row: span 2; }
-  .rs-driver { grid-template-columns: 4rem 1fr 1fr; } .rs-driver > :nth-child(2) { grid-column: 2 / -1; }
+  .rs-driver { grid-template-columns: 4rem 1fr 1fr; }
+  .rs-driver > :nth-child(2) { grid-column: 2 / -1; }
   [data-testid="stColumn"]:has(.st-key-event-side) { order: -1; }
   .rs-row > :nth-child(n+3) { grid-column: 1 / -1; } .rs-tags { justify-content: flex-start; }
-  .block-container { padding-left: .8rem; padding-right: .8rem; }
+  .block-container { padding: 4.2rem .8rem 2rem; }
 }
 </style>
 """

@@ -38,7 +38,7 @@ def show(person: Person) -> None:
     for row in rows:
         with st.container(border=True, key=f"row-{row.driver_id}", horizontal=True, vertical_alignment="center"):
             st.html(_row(row))
-            link("driver", "Open", {"id": row.driver_id})
+            link("driver", "Open", {"id": row.driver_id}, icon=":material/chevron_right:")
 
 
 def period(days: int, newest: date, today: date) -> tuple[date, date]:

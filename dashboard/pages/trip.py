@@ -105,5 +105,11 @@ def _events(events: list[EventRow]) -> None:
         st.caption("None: a calm trip.")
     formats, at = words(), now()
     for event in events:
+        icon = f":material/{labels.icon(event.kind)}:"
         what = f"{labels.kind(event.kind)}, {formats.peak(event.peak, event.peak_unit)}"
-        link("event", f"{what} · {formats.short_time(event.start_at, at)}", {"id": str(event.event_id), "view": "all"})
+        link(
+            "event",
+            f"{what} · {formats.short_time(event.start_at, at)}",
+            {"id": str(event.event_id), "view": "all"},
+            icon=icon,
+        )
