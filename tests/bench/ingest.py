@@ -51,6 +51,8 @@ class Stack:
 
     def __init__(self, home: Path) -> None:
         settings = load()
+        if settings.timescaledb is None:
+            raise SystemExit("set RUMBLESTRIP_TIMESCALEDB to a built copy (rumblestrip services build-timescaledb)")
         self.broker = Broker(home / "kafka")
         self.postgres = EmbeddedPostgres(home / "postgres", settings.timescaledb)
         self.home = home
@@ -77,7 +79,7 @@ class Stack:
         self._wait_ready()
 
     def run(self, service: str) -> None:
-        command = [sys.executable, "-m", "infra.runtime.cli", "run", service]
+        command = [Path(sys.executable).with_name("rumblestrip"), "run", service]
         log = (self.home / f"{service}.log").open("wb")
         self.processes[service] = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 
@@ -219,7 +221,7 @@ def copy_phase(url: str) -> dict[str, float]:
     with psycopg.connect(url) as connection:
         seconds, rows = 0.0, 0
         for name in ("position", "motion"):
-            with connection.cursor().copy(f"COPY {name} TO STDOUT (FORMAT binary)") as out:
+            with connection.cursor().copy(f"COPY (SELECT * FROM {name}) TO STDOUT (FORMAT binary)") as out:
                 blocks = list(out)
             connection.execute(f"CREATE TABLE bench_{name} (LIKE {name} INCLUDING ALL)")
             connection.execute(f"SELECT create_hypertable('bench_{name}', 'time', create_default_indexes => false)")
