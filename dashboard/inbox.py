@@ -14,7 +14,7 @@ from dashboard.core.review import Decision, NotAllowed, Outcome, Role, decide
 from infra.contracts.events import ReviewState
 from infra.settings import Settings
 from infra.store.tables import review_action, safety_event
-from scoring.recompute import recompute_event
+from scoring.recompute import recompute_events
 
 MOST_AT_ONCE = 200
 
@@ -64,9 +64,9 @@ def act(
         outcomes = [decide(ReviewState(row.review_state), actor.role, decision) for row in rows]
         for row, outcome in zip(rows, outcomes, strict=True):
             _write(connection, row.event_id, actor, outcome, now)
-        for row, outcome in zip(rows, outcomes, strict=True):
-            if outcome.changes_state:
-                recompute_event(connection, row.event_id, settings)
+        moved = [row.event_id for row, outcome in zip(rows, outcomes, strict=True) if outcome.changes_state]
+        if moved:
+            recompute_events(connection, moved, settings)
     return outcomes
 
 

@@ -91,7 +91,7 @@ def add_user(
         raise AccountError(f"there is no driver {driver_id!r}")
     values = {"username": username, "role": role.value, "driver_id": driver_id, "created_at": now}
     row = insert(app_user).values(values | {"password_hash": _hash(password)}).on_conflict_do_nothing()
-    if connection.execute(row).rowcount == 0:
+    if connection.execute(row.returning(app_user.c.username)).first() is None:
         raise AccountError(f"{username!r} is taken; `rumblestrip users passwd` sets a new password")
 
 

@@ -115,8 +115,13 @@ def recompute_due(connection: Connection, settings: Settings, batch: int = BATCH
 
 def recompute_event(connection: Connection, event_id: uuid.UUID, settings: Settings) -> None:
     """Write the scores that contain an event; after a review of it, in the same transaction."""
-    query = text("SELECT vehicle_id, start_at FROM safety_event WHERE event_id = :event_id")
-    found = connection.execute(query, {"event_id": event_id}).all()
+    recompute_events(connection, [event_id], settings)
+
+
+def recompute_events(connection: Connection, event_ids: Sequence[uuid.UUID], settings: Settings) -> None:
+    """The same for several at once: each score is computed once, and all are locked in one order."""
+    query = text("SELECT vehicle_id, start_at FROM safety_event WHERE event_id = ANY(:event_ids)")
+    found = connection.execute(query, {"event_ids": list(event_ids)}).all()
     _recompute(connection, {(row.vehicle_id, row.start_at) for row in found}, settings.zone)
 
 
