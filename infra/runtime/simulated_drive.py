@@ -110,30 +110,41 @@ def simulate_drive(
 
 
 def _plan(rng: np.random.Generator, ticks: int, events_per_hour: float) -> list[Phase]:
-    """Stretches of road, each under one limit and ended by a stop, until the time is full."""
-    road = _Road(rng, events_per_hour)
+    """Stretches of road, each under one limit and ended by a stop, until the time is full. What the end of the
+    drive would cut in two does not happen: the last stretch is a calm one."""
+    road = _Road(rng)
     road.hold(5.0)
     while road.ticks < ticks:
-        road.stretch(float(rng.choice(LIMITS_MPS, p=(0.15, 0.4, 0.2, 0.15, 0.1))))
+        limit = float(rng.choice(LIMITS_MPS, p=(0.15, 0.4, 0.2, 0.15, 0.1)))
+        whole = len(road.phases)
+        road.stretch(limit, events_per_hour)
+        if road.ticks > ticks - SMOOTH_TICKS:
+            road.take_back(whole)
+            road.stretch(limit, 0.0)
     return road.phases
 
 
 class _Road:
     """Appends phases, and knows the speed after the last."""
 
-    def __init__(self, rng: np.random.Generator, events_per_hour: float) -> None:
+    def __init__(self, rng: np.random.Generator) -> None:
         self.phases: list[Phase] = []
         self.ticks = 0
         self._rng = rng
-        self._rate = events_per_hour
         self._speed = 0.0
         self._limit = LIMITS_MPS[1]
 
-    def stretch(self, limit: float) -> None:
+    def take_back(self, whole: int) -> None:
+        """All but the first ``whole`` phases, which end at a standstill."""
+        del self.phases[whole:]
+        self.ticks = sum(phase.ticks for phase in self.phases)
+        self._speed = 0.0
+
+    def stretch(self, limit: float, events_per_hour: float) -> None:
         """From standstill to standstill: speed up, cruise, let happen what happens, slow down, turn, wait."""
         rng, self._limit = self._rng, limit
         cruise, cruise_s = limit * rng.uniform(0.85, 0.95), rng.uniform(20.0, 70.0)
-        happens = {word for word in list(Word)[1:] if rng.random() < self._rate * (cruise_s + 40.0) / 3600.0}
+        happens = {word for word in list(Word)[1:] if rng.random() < events_per_hour * (cruise_s + 40.0) / 3600.0}
         if Word.HARSH_ACCELERATION in happens:
             self.change(1.2 * rng.uniform(0.52, 0.65) * G_MPS2, 1.2, Word.HARSH_ACCELERATION)
         self.reach(cruise, rng.uniform(1.0, 1.8))
@@ -236,7 +247,7 @@ def _imu(rng: np.random.Generator, motion: _Motion, time_us: npt.NDArray[np.int6
 
 
 def _truth(phases: list[Phase], motion: _Motion, time_us: npt.NDArray[np.int64]) -> list[TrueEvent]:
-    """Events that lie wholly in the drive. Phases of one speeding stretch are one event."""
+    """The events of the plan. Phases of one speeding stretch are one event."""
     ends = np.cumsum([phase.ticks for phase in phases])
     events: list[TrueEvent] = []
     first = 0
@@ -244,7 +255,7 @@ def _truth(phases: list[Phase], motion: _Motion, time_us: npt.NDArray[np.int64])
         nxt = phases[index + 1] if index + 1 < len(phases) else None
         if nxt is not None and phase.word is Word.SPEEDING and nxt.word is Word.SPEEDING:
             continue
-        if phase.word is not Word.CALM and ends[index] + SMOOTH_TICKS < len(time_us):
+        if phase.word is not Word.CALM:
             begin = 0 if first == 0 else int(ends[first - 1])
             window = slice(max(0, begin - SMOOTH_TICKS), int(ends[index]) + SMOOTH_TICKS)
             events.append(_event(phase, motion, time_us, window))
