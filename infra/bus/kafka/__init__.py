@@ -11,7 +11,7 @@ import kafka
 from kafka.structs import TopicPartition
 
 from infra.bus.kafka.consumer import SESSION_TIMEOUT_MS, KafkaConsumer
-from infra.bus.kafka.failures import typed
+from infra.bus.kafka.failures import open_client, typed
 from infra.bus.kafka.producer import ENVELOPE_BYTES, KafkaProducer
 from infra.bus.port import BusUnavailable
 from infra.contracts.topics import ALERTS, LANED_TOPICS
@@ -65,7 +65,7 @@ class KafkaBus:
     def ensure_topics(self) -> None:
         """Raises ValueError where a topic has another number of partitions, BusUnavailable without a broker."""
         topics = [self.topic(name) for name in (*LANED_TOPICS, ALERTS)]
-        with typed(), _closing(kafka.KafkaAdminClient(**self.client(ADMIN_TIMEOUT_MS))) as admin:
+        with typed(), _closing(open_client(kafka.KafkaAdminClient, **self.client(ADMIN_TIMEOUT_MS))) as admin:
             found = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
             missing = [topic for topic in topics if topic not in found]
             if missing:
@@ -92,7 +92,7 @@ class KafkaBus:
     def answers(self) -> bool:
         """Whether a broker answers within 2 s."""
         try:
-            with typed(), _closing(kafka.KafkaAdminClient(**self.client(PROBE_TIMEOUT_MS))) as admin:
+            with typed(), _closing(open_client(kafka.KafkaAdminClient, **self.client(PROBE_TIMEOUT_MS))) as admin:
                 admin.describe_cluster()
         except BusUnavailable:
             return False
@@ -117,7 +117,9 @@ class KafkaBus:
         partitions = [TopicPartition(self.topic(topic), lane) for lane in range(self.lanes)]
         with typed(), self._lookup_lock:
             if self._lookup is None:
-                self._lookup = kafka.KafkaConsumer(**self.client(ADMIN_TIMEOUT_MS), enable_auto_commit=False)
+                self._lookup = open_client(
+                    kafka.KafkaConsumer, **self.client(ADMIN_TIMEOUT_MS), enable_auto_commit=False
+                )
             return {partition.partition: offset for partition, offset in read(self._lookup, partitions).items()}
 
 

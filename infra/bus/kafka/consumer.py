@@ -12,7 +12,7 @@ from kafka import errors
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from infra.bus.kafka.failures import typed
+from infra.bus.kafka.failures import open_client, typed
 from infra.bus.port import LaneLost, Record, RecordsGone
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class KafkaConsumer:
         self._shown: dict[TopicPartition, OffsetAndMetadata] = {}
         self._show_at = 0.0
         with typed():
-            self._client = kafka.KafkaConsumer(
+            self._client = open_client(
+                kafka.KafkaConsumer,
                 bootstrap_servers=bus.bootstrap,
                 group_id=bus.topic(group),
                 enable_auto_commit=False,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import kafka
 from kafka import errors
 
-from infra.bus.kafka.failures import TOO_LARGE, as_ours
+from infra.bus.kafka.failures import TOO_LARGE, as_ours, open_client
 from infra.bus.kafka.mailbox import Mailbox
 from infra.bus.port import BusUnavailable, MessageTooLarge
 from infra.contracts.topics import ALERTS, LANED_TOPICS, lane_of
@@ -162,7 +162,7 @@ class KafkaProducer:
             _close(replaced, 0)
         while not self._closed.is_set():
             try:
-                client = kafka.KafkaProducer(**self._settings())
+                client = open_client(kafka.KafkaProducer, **self._settings())
                 for name in (*LANED_TOPICS, ALERTS):  # so that sending need not wait for metadata, in the loop
                     client.partitions_for(self._bus.topic(name))
             except errors.KafkaError as error:
