@@ -78,7 +78,7 @@ def server_url(request: pytest.FixtureRequest, servers: Servers, store_kind: str
     try:
         return servers.postgres(store_kind)
     except Unavailable as reason:
-        _do_without(request, reason)
+        do_without(request, reason)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def kafka_bootstrap(request: pytest.FixtureRequest, servers: Servers) -> str:
     try:
         return servers.kafka()
     except Unavailable as reason:
-        _do_without(request, reason)
+        do_without(request, reason)
 
 
 @pytest.fixture
@@ -156,10 +156,10 @@ def chromium(request: pytest.FixtureRequest) -> str:
     try:
         return browser()
     except Unavailable as reason:
-        _do_without(request, reason)
+        do_without(request, reason)
 
 
-def _do_without(request: pytest.FixtureRequest, reason: Unavailable) -> None:
+def do_without(request: pytest.FixtureRequest, reason: Unavailable) -> None:
     """Skip, and say so in the last lines; in CI this is a failure."""
     missing = request.config.stash[MISSING]
     missing[str(reason)] = missing.get(str(reason), 0) + 1
