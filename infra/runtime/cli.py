@@ -357,3 +357,7 @@ def _options(speed: str, again: bool, json: bool, target: str) -> Options:
     if times is not None and not 0 < times <= 1000:
         raise typer.BadParameter(f"--speed {speed}: more than 0 and at most 1000, or max")
     return Options(times, again, "json" if json else "arrow", target=target)
+
+
+if __name__ == "__main__":
+    main()
