@@ -39,12 +39,12 @@ def drive(index: int, minutes: int, start_us: int, seed: int) -> Drive:
     rng = np.random.default_rng([seed, index])
     seconds = minutes * 60
     time_s = np.arange(seconds * IMU_HZ) / IMU_HZ
-    accel = np.interp(time_s, np.arange(0, seconds + 5, 5.0), rng.normal(0, 0.5, seconds // 5 + 1))
+    accel = 0.4 * np.sin(2 * np.pi * time_s / 45 + rng.uniform(0, 6))  # speed wanders by 3 m/s about 25
     brakes = rng.choice(np.arange(20, seconds - 20, 40), rng.poisson(BRAKES_PER_HOUR * minutes / 60), replace=False)
     for at in brakes:
         accel[(time_s >= at) & (time_s < at + 1.2)] = -0.75 * 9.80665
-        accel[(time_s >= at + 3) & (time_s < at + 9)] = 1.4
-    speed = np.clip(20 + np.cumsum(accel - accel.mean()) / IMU_HZ, 8, 40)
+        accel[(time_s >= at + 3) & (time_s < at + 9)] += 0.2 * 0.75 * 9.80665  # and back to speed
+    speed = 25 + np.cumsum(accel) / IMU_HZ
     yaw = np.interp(time_s, np.arange(0, seconds + 30, 30.0), rng.normal(0, 0.02, seconds // 30 + 1))
     return Drive(
         f"bench-{index:05d}", f"device-{index:05d}", *_samples(rng, time_s, start_us, accel, speed, yaw), len(brakes)

@@ -326,7 +326,14 @@ def show(figures: dict[str, Any]) -> None:
     table.add_column("figure")
     table.add_column("value", justify="right")
     for name, value in figures.items():
-        table.add_row(name, f"{value:,.1f}" if isinstance(value, float) else f"{value:,}")
+        table.add_row(
+            name,
+            f"{value:,.4g}"
+            if isinstance(value, float) and value < 10
+            else f"{value:,.1f}"
+            if isinstance(value, float)
+            else f"{value:,}",
+        )
     console.print(table)
     share = figures["points_per_s"] / TARGET_POINTS_PER_S
     console.print(

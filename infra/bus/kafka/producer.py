@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LINGER_MS = 5  # under load batches fill up meanwhile; an idle gateway answers this much later
+LINGER_MS = 10  # under load batches fill up meanwhile; an idle gateway answers this much later
 BATCH_BYTES = 512_000  # of one lane; with the default of 16 kB a batch holds one message of 10 s
 REQUEST_TIMEOUT_MS = 3_000
 DELIVERY_TIMEOUT_MS = 4_500  # must exceed linger + request
