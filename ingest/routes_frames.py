@@ -17,13 +17,13 @@ from ingest import examples
 from ingest.body import bounded, read_body
 from ingest.door import Door
 from ingest.problems import Problem
-from ingest.stills import Limits, read_frame
+from ingest.stills import Limits, read_frame, stand_in
 
 PATH = "/v1/frames"
 _BYTES = GATEWAY_BYTES.labels(PATH)
 _META_BYTES = 1_000_000
 
-Sent = tuple[Mapping[str, Any], bytes]
+Sent = tuple[Mapping[str, Any], bytes | Problem]
 
 
 def router(door: Door) -> APIRouter:
@@ -34,12 +34,13 @@ def router(door: Door) -> APIRouter:
     async def post_frames(request: Request) -> Response:
         """A JPEG with its metadata in the query, or a form: `meta`, a JSON list, and as many `files` in its order.
 
-        Answered when the broker has them. Frames that cannot be used are left out and named in the answer.
+        Answered when the broker has them. Frames that cannot be used are left out and named in the answer; drop
+        them: their sequence numbers are used up.
         """
         identity = await door.admit(request)
         received_us = door.clock.now_us()
         limits = Limits.of(door.settings, received_us)
-        frames: list[Frame] = []
+        frames: list[Frame] = []  # and what stands in for those refused
         rejected: list[Problem] = []
         sent = await _sent(request, door)
         for index, (meta, jpeg) in enumerate(sent):
@@ -48,10 +49,13 @@ def router(door: Door) -> APIRouter:
             except Problem as problem:
                 problem.more["index"] = index
                 rejected.append(problem)
-        if not frames:
+                instead = stand_in(meta, identity, limits, problem)
+                frames += [instead] if instead else []
+        if frames:
+            await door.publish(topics.FRAMES, frames)
+        if len(rejected) == len(sent):
             raise rejected[0]
-        await door.publish(topics.FRAMES, frames)
-        return _answer(len(frames), rejected)
+        return _answer(len(sent) - len(rejected), rejected)
 
     return routes
 
@@ -67,8 +71,11 @@ async def _sent(request: Request, door: Door) -> Sequence[Sent]:
     if media_type != "image/jpeg":
         detail = f"Content-Type {media_type or 'none'!r}: send image/jpeg, or multipart/form-data with meta and files."
         raise Problem(415, "unknown_media_type", detail[:300], field="Content-Type")
-    body = await read_body(request, door.settings.max_body_bytes)
-    _BYTES.inc(len(body))
+    try:
+        body: bytes | Problem = await read_body(request, door.settings.max_body_bytes)
+    except Problem as too_large:
+        body = too_large
+    _BYTES.inc(len(body) if isinstance(body, bytes) else 0)
     return [(dict(request.query_params), body)]
 
 

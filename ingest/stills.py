@@ -6,7 +6,7 @@ import io
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
@@ -45,25 +45,48 @@ class Limits:
         return cls(settings.max_frame_pixels, TimeWindow(oldest_us, newest_us), received_us)
 
 
-def read_frame(meta: Mapping[str, Any], jpeg: bytes, identity: Identity, limits: Limits) -> Frame:
+def read_frame(meta: Mapping[str, Any], jpeg: bytes | Problem, identity: Identity, limits: Limits) -> Frame:
     """The frame. Raises Problem 403, 413, 415 or 422, naming the field."""
-    for name in ("vehicle_id", "device_id"):
-        if meta.get(name) not in (None, getattr(identity, name)):
-            raise Problem(403, "not_yours", f"The token belongs to another {name}.", field=name)
-    frame = Frame(
-        vehicle_id=identity.vehicle_id,
-        device_id=identity.device_id,
-        boot_id=text(meta.get("boot_id"), "boot_id"),
-        sequence=whole(_number(meta.get("sequence")), "sequence"),
+    place = _place(meta, identity, limits)
+    if isinstance(jpeg, Problem):
+        raise jpeg
+    frame = replace(
+        place,
         driver_id=text(meta["driver_id"], "driver_id") if meta.get("driver_id") else None,
-        camera=_camera(meta.get("camera")),
         time_us=_time(meta, limits.window),
         speed_mps=_speed(meta.get("speed_mps")),
-        received_us=limits.received_us,
         jpeg=jpeg,
     )
     _check_image(jpeg, limits.most_pixels)
     return frame
+
+
+def stand_in(meta: Mapping[str, Any], identity: Identity, limits: Limits, problem: Problem) -> Frame | None:
+    """What travels instead of a frame that was refused, so that its sequence leaves no hole: its place and the
+    reason, at the time it came. None where the place itself cannot be read."""
+    try:
+        return replace(_place(meta, identity, limits), rejected=problem.reason)
+    except Problem:
+        return None
+
+
+def _place(meta: Mapping[str, Any], identity: Identity, limits: Limits) -> Frame:
+    """A frame of which only its place in the camera's sequence is known."""
+    for name in ("vehicle_id", "device_id"):
+        if meta.get(name) not in (None, getattr(identity, name)):
+            raise Problem(403, "not_yours", f"The token belongs to another {name}.", field=name)
+    return Frame(
+        vehicle_id=identity.vehicle_id,
+        device_id=identity.device_id,
+        boot_id=text(meta.get("boot_id"), "boot_id"),
+        sequence=whole(_number(meta.get("sequence")), "sequence"),
+        driver_id=None,
+        camera=_camera(meta.get("camera")),
+        time_us=limits.received_us,
+        speed_mps=None,
+        received_us=limits.received_us,
+        jpeg=b"",
+    )
 
 
 def _check_image(jpeg: bytes, most_pixels: int) -> None:

@@ -144,7 +144,9 @@ class _Notes:
 
     def fold_one(self, state: DriverState, delivery: Delivery) -> DriverState:
         frame, seen = _frame(delivery), delivery.prepared
-        if not _is_drivers(delivery):
+        if frame.rejected is not None:
+            seen = Unusable(f"frame_{frame.rejected}", "refused by the gateway, whose answer said why")
+        elif not _is_drivers(delivery):
             self._count(frame, "frames_other_camera")
             return state
         if isinstance(seen, Unusable):
@@ -223,7 +225,8 @@ def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Wo
 
 
 def _is_drivers(delivery: Delivery) -> bool:
-    return _frame(delivery).camera is Camera.DRIVER
+    frame = _frame(delivery)
+    return frame.camera is Camera.DRIVER and frame.rejected is None
 
 
 def _frame(delivery: Delivery) -> Frame:

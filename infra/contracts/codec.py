@@ -145,6 +145,8 @@ def _encode_frame(frame: Frame) -> bytes:
         metadata["driver_id"] = frame.driver_id
     if frame.speed_mps is not None:
         metadata["speed_mps"] = repr(float(frame.speed_mps))  # as digits, and exact
+    if frame.rejected is not None:
+        metadata["rejected"] = frame.rejected
     size = len(frame.jpeg)
     layout = orjson.dumps({"jpeg": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}})
     return _join(metadata, layout[1:], [frame.jpeg])
@@ -237,6 +239,7 @@ def _frame(metadata: Mapping[str, Any], columns: Mapping[str, Entry]) -> Frame:
         speed_mps=None if speed is None else float(speed),
         received_us=int(metadata["received_us"]),
         jpeg=bytes(columns["jpeg"][1]),
+        rejected=metadata.get("rejected"),
     )
 
 

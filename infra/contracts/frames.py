@@ -26,3 +26,4 @@ class Frame:
     speed_mps: float | None
     received_us: int
     jpeg: bytes  # bounded in bytes and pixels by the gateway; a JPEG, of any size and colour, EXIF turned or not
+    rejected: str | None = None  # why the gateway did not take it; it travels without picture, to leave no hole

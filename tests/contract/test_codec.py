@@ -116,6 +116,8 @@ def test_a_batch_without_samples_comes_back():
 def test_a_frame_comes_back_as_it_was():
     assert codec.decode(codec.encode(FRAME)) == FRAME
     assert codec.decode(codec.encode(replace(FRAME, speed_mps=None, driver_id="d"))).speed_mps is None
+    refused = replace(FRAME, jpeg=b"", rejected="not_jpeg")
+    assert codec.decode(codec.encode(refused)) == refused
 
 
 def test_arrays_are_aligned_views_of_the_message():

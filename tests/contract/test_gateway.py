@@ -483,7 +483,12 @@ def test_frames_that_cannot_be_used_are_left_out_and_named():
     response = post_frames(house, metas, [jpeg(), jpeg()[:-40], jpeg(kind="PNG"), jpeg()])
     assert (response.status_code, response.json()["accepted"]) == (202, 2)
     assert [(r["index"], r["reason"]) for r in response.json()["rejected"]] == [(1, "truncated"), (2, "not_jpeg")]
-    assert [f.sequence for f in house.published("frames")] == [0, 3]
+    assert [(f.sequence, f.rejected) for f in house.published("frames")] == [
+        (0, None),
+        (1, "truncated"),
+        (2, "not_jpeg"),
+        (3, None),
+    ], "no hole, or the last would be held back for the late window"
 
 
 @pytest.mark.parametrize(
@@ -509,12 +514,18 @@ def test_frames_that_cannot_be_used_are_left_out_and_named():
         (jpeg(), {"vehicle_id": "van-8"}, 403, "not_yours", "vehicle_id"),
     ],
 )
-def test_a_frame_that_cannot_be_used_says_why(still, meta, status, reason, field):
-    is_problem(post_frame(House(), still, **meta), status, reason, field)
+def test_a_frame_that_cannot_be_used_says_why_and_leaves_no_hole_in_its_sequence(still, meta, status, reason, field):
+    house = House()
+    is_problem(post_frame(house, still, **meta), status, reason, field)
+    found = [(f.sequence, f.camera, f.rejected, f.jpeg, f.time_us) for f in house.published("frames")]
+    place_unknown = field in ("camera", "sequence", "boot_id", "vehicle_id")
+    assert found == ([] if place_unknown else [(0, "driver", reason, b"", NOW_US)])
 
 
 def test_frames_are_bounded_in_bytes_and_number():
-    is_problem(post_frame(House(max_body_bytes=1000), b"\xff" * 1001), 413, "too_large")
+    house = House(max_body_bytes=1000)
+    is_problem(post_frame(house, b"\xff" * 1001), 413, "too_large")
+    assert [(f.sequence, f.rejected) for f in house.published("frames")] == [(0, "too_large")]
     house = House(max_frames=2)
     is_problem(post_frames(house, [META] * 3, [jpeg()] * 3), 413, "too_many_frames")
     is_problem(post_frames(House(max_body_bytes=1000), [META], [jpeg()]), 413, "too_large")

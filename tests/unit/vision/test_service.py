@@ -83,6 +83,19 @@ def test_unusable_frame_is_a_dead_letter_without_its_picture_and_stops_nothing()
     assert outputs.counts["van", "frames_unusable"] == 2
 
 
+@pytest.mark.parametrize("camera", list(Camera))
+def test_frame_that_the_gateway_refused_is_a_dead_letter_with_its_reason_and_is_not_judged(camera):
+    step = scripted_step()
+    refused = frame(1, b"", camera=camera, rejected="not_jpeg", driver_id=None)
+    frames = [frame(0, drawn(WIDE)), refused, frame(2, drawn(WIDE))]
+    state, (outputs,) = run(step, step.prepare(deliveries(frames)))
+    (letter,) = outputs.dead_letters
+    assert (letter.offset, letter.reason, letter.rows) == (1, "frame_not_jpeg", 1)
+    undisturbed, _ = run(step, step.prepare(deliveries([frames[0], frames[2]])))
+    assert state == undisturbed
+    assert outputs.observations.num_rows == 2
+
+
 def test_late_frame_is_observed_and_changes_nothing():
     step = scripted_step()
     state, _ = run(step, step.prepare(deliveries([frame(i, drawn(level)) for i, level in enumerate(AWAKE)])))
