@@ -19,7 +19,7 @@ from infra.bus.memory import MemoryBus
 from infra.bus.port import Bus
 from infra.clock import Clock, SystemClock
 from infra.runtime.adapters import open_bus, open_database, open_media
-from infra.runtime.rooms import WORKERS, Desk, Gateway, Server, build
+from infra.runtime.rooms import ROOMS, WORKERS, Desk, Gateway, Server, build, resolve
 from infra.runtime.timetable import Timetable, timetable
 from infra.runtime.worker import AWAY, PAUSES_S, Worker
 from infra.settings import Settings
@@ -180,6 +180,7 @@ def embedded(settings: Settings, *, dashboard: bool = True, clock: Clock | None 
     clock = clock or SystemClock()
     with ExitStack() as stack:
         stack.enter_context(_only_one(settings.data_dir))
+        threading.Thread(target=_load_rooms, name="loading", daemon=True).start()
         engine = stack.enter_context(open_database(settings))
         bus = open_bus(settings, engine)
         stack.callback(bus.close)
@@ -190,6 +191,12 @@ def embedded(settings: Settings, *, dashboard: bool = True, clock: Clock | None 
             house.dashboard = desk
             house.serve(desk, "dashboard")
         yield house
+
+
+def _load_rooms() -> None:
+    """Import what is built once the database is there, in the second or two that PostgreSQL takes to start."""
+    for room in ("gateway", *WORKERS):
+        resolve(ROOMS[room])
 
 
 def _start(settings: Settings, engine: Engine, bus: Bus, clock: Clock) -> Embedded:
