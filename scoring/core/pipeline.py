@@ -9,8 +9,8 @@ from uuid import UUID
 import numpy as np
 
 from infra.contracts.events import SafetyEvent, Trace, Trip, TripStatus, event_id
-from infra.contracts.telemetry import GpsSamples, ImuFrame, TelemetryBatch, take
-from scoring.core import samples, trips
+from infra.contracts.telemetry import GpsSamples, ImuFrame, TelemetryBatch, empty_gps, take
+from scoring.core import orientation, samples, trips
 from scoring.core.detectors import BY_NAME, DETECTORS, Accepted, Refused, View
 from scoring.core.episodes import Episode
 from scoring.core.fixes import believable, fill_speed
@@ -24,6 +24,7 @@ _MARGIN_US = 2 * SECOND_US  # an episode is found at most this long after it beg
 _LONGEST_RING_US = 60 * SECOND_US  # whatever an episode asks for: a state stays small
 _LONGEST_TRACED_US = 35 * SECOND_US  # of a longer event the end is kept: what is surely there in 60 s
 _IMU_LAG_US = 5 * SECOND_US  # when one stream is this far behind the other, it is not waited for
+_STALE_US = 20 * SECOND_US  # longer than any quiet time: without samples of its own, an episode is over
 _CLOCK_BACK_US = 300 * SECOND_US  # a device whose time falls back further has set its clock: a new beginning
 _QUIET_DEVICE_US = 10 * SECOND_US  # after which another device of the same vehicle takes over
 _LONG_AGO = -(2**62)
@@ -48,14 +49,17 @@ def fold_batch(state: VehicleState, batch: TelemetryBatch, found: Found) -> Vehi
         state = _begin_again(state, found)
     imu = _fresh_imu(state, batch, found)
     fixes, gps = _fresh_fixes(state, batch, found)
-    window = _window(state, batch, imu, fixes, gps)
+    state = _remount(state, batch, imu)
+    raw, all_fixes = samples.join_imu(state.imu, imu), samples.join_fixes(state.fixes, fixes)
+    if state.mounting is not None and len(fixes):
+        state = _learn_mounting(state, raw, all_fixes, found)
     state = replace(
         state,
         vehicle_class=batch.vehicle_class,
-        in_vehicle_frame=window.in_vehicle_frame,
         imu_device=batch.device_id if len(imu) else state.imu_device,
         fix_device=batch.device_id if len(fixes) else state.fix_device,
     )
+    window = _window(state, raw, all_fixes, gps)
     if len(fixes):
         state = _follow_trip(state, window, gps, batch.driver_id, found)
     state = _scan(state, window, batch.driver_id, found.rules)
@@ -66,7 +70,7 @@ def fold_batch(state: VehicleState, batch: TelemetryBatch, found: Found) -> Vehi
 
 def fold_silence(state: VehicleState, found: Found) -> VehicleState:
     """Nothing has come for long: end what is under way with what is there."""
-    window = _window_of(state)
+    window = _window(state, state.imu, state.fixes, empty_gps())
     episodes = (*state.settling, *state.open_episodes)
     state = replace(state, open_episodes=(), settling=episodes)
     state = _settle(state, window, found, at_once=True)
@@ -129,23 +133,40 @@ def _fresh_fixes(state: VehicleState, batch: TelemetryBatch, found: Found) -> tu
     return FixRing(gps.time_us, gps.lat, gps.lon, fill_speed(gps, last), gps.heading_deg), gps
 
 
-def _window(state: VehicleState, batch: TelemetryBatch, imu: ImuRing, fixes: FixRing, gps: GpsSamples) -> Window:
-    in_frame = batch.imu_frame is ImuFrame.VEHICLE if len(imu) else state.in_vehicle_frame
-    same_frame = in_frame == state.in_vehicle_frame or not len(imu)
-    past = state.imu if same_frame else samples.no_imu()  # axes that turned cannot be read on
+def _remount(state: VehicleState, batch: TelemetryBatch, imu: ImuRing) -> VehicleState:
+    """Forget the past when the axes are others than before: they cannot be read on."""
+    if not len(imu):
+        return state
+    in_frame = batch.imu_frame is ImuFrame.VEHICLE
+    if in_frame == state.in_vehicle_frame and state.imu_device == batch.device_id:
+        return state
+    mounting = None if in_frame else orientation.Mounting()
+    return replace(state, imu=samples.no_imu(), in_vehicle_frame=in_frame, mounting=mounting)
+
+
+def _learn_mounting(state: VehicleState, raw: ImuRing, fixes: FixRing, found: Found) -> VehicleState:
+    before = state.mounting or orientation.Mounting()
+    mounting = orientation.learn(before, raw, fixes, len(state.fixes))
+    if mounting.moves > before.moves:
+        found.counts["device_moved"] += mounting.moves - before.moves
+    if mounting.current is not None and mounting.current is not before.current:
+        found.counts["mounting_learned"] += 1
+    return replace(state, mounting=mounting)
+
+
+def _window(state: VehicleState, raw: ImuRing, fixes: FixRing, gps: GpsSamples) -> Window:
+    mounting = state.mounting
+    known = mounting.current if mounting else None
     return Window(
-        imu=samples.join_imu(past, imu),
-        imu_from=len(past),
-        in_vehicle_frame=in_frame,
-        fixes=samples.join_fixes(state.fixes, fixes),
+        raw=raw,
+        imu=orientation.rotated(mounting, raw) if mounting and known else raw,
+        imu_from=len(state.imu),
+        in_vehicle_frame=state.in_vehicle_frame or known is not None,
+        mounting_error_deg=known.error_deg if known else None,
+        fixes=fixes,
         fix_from=len(state.fixes),
         limit_mps=gps.speed_limit_mps,
     )
-
-
-def _window_of(state: VehicleState) -> Window:
-    nothing = np.empty(0, np.float32)
-    return Window(state.imu, len(state.imu), state.in_vehicle_frame, state.fixes, len(state.fixes), nothing)
 
 
 # --- trips ------------------------------------------------------------------------------------------------
@@ -186,13 +207,19 @@ def _scan(state: VehicleState, window: Window, driver_id: str | None, rules: Rul
         before = under_way.get(detector.name)
         ended, after = detector.scan(view, before)
         closed += [_placed(e, driver_id, window) for e in ended]
-        if after is not None:
+        if after is not None and _now_us(window) > after.end_us + _STALE_US:
+            closed.append(_placed(after, driver_id, window))  # its own stream has stopped
+        elif after is not None:
             still_open.append(_placed(after, driver_id, window))
     if not closed and not still_open and not under_way:
         return state
     # in an order that does not tell when they were found
     settling = sorted((*state.settling, *closed), key=lambda e: (e.end_us, e.detector))
     return replace(state, open_episodes=tuple(still_open), settling=tuple(settling))
+
+
+def _now_us(window: Window) -> int:
+    return max(window.imu_now_us or _LONG_AGO, window.fix_now_us or _LONG_AGO)
 
 
 def _placed(episode: Episode, driver_id: str | None, window: Window) -> Episode:
@@ -277,7 +304,7 @@ def _release(state: VehicleState, window: Window, found: Found, at_once: bool = 
         if not at_once and not _trace_has_come(window, trace.end_us):
             waiting.append(trace)
             continue
-        content = samples.trace_bytes(window.imu, trace.start_us, trace.end_us)
+        content = samples.trace_bytes(window.raw, trace.start_us, trace.end_us)
         if content is not None:
             found.traces.append(Trace(UUID(trace.event_id), content))
     return replace(state, pending=tuple(waiting))
@@ -292,9 +319,9 @@ def _trace_has_come(window: Window, until_us: int) -> bool:
 
 def _trim(state: VehicleState, window: Window, rules: Rules) -> VehicleState:
     """Keep what an event that begins now, or is not yet complete, may still need."""
-    now_us = max(window.imu_now_us or _LONG_AGO, window.fix_now_us or _LONG_AGO)
+    now_us = _now_us(window)
     traced = [e.start_us for e in (*state.open_episodes, *state.settling) if BY_NAME[e.detector].traced]
     wanted = [now_us - _MARGIN_US, *traced, *(p.start_us + rules.trace_us for p in state.pending)]
     from_us = max(min(wanted) - rules.trace_us, now_us - _LONGEST_RING_US)
-    imu, fixes = samples.imu_since(window.imu, from_us), samples.fixes_since(window.fixes, from_us)
+    imu, fixes = samples.imu_since(window.raw, from_us), samples.fixes_since(window.fixes, from_us)
     return replace(state, imu=imu, fixes=fixes)

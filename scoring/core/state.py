@@ -7,8 +7,9 @@ from typing import Any
 
 from infra.contracts.events import JsonObject
 from infra.contracts.telemetry import VehicleClass
-from scoring.core import episodes, samples, trips
+from scoring.core import episodes, orientation, samples, trips
 from scoring.core.episodes import Episode
+from scoring.core.orientation import Mounting
 from scoring.core.samples import FixRing, ImuRing
 from scoring.core.trips import OpenTrip
 
@@ -24,7 +25,10 @@ class PendingTrace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VehicleState:
-    """``imu_device`` and ``fix_device`` are whose samples the rings hold: two clocks are never mixed."""
+    """``imu_device`` and ``fix_device`` are whose samples the rings hold: two clocks are never mixed.
+
+    ``imu`` holds the device's own axes. ``mounting`` is learned unless these are the vehicle's.
+    """
 
     vehicle_class: VehicleClass = VehicleClass.PASSENGER
     in_vehicle_frame: bool = False
@@ -32,6 +36,7 @@ class VehicleState:
     fix_device: str | None = None
     imu: ImuRing = field(default_factory=samples.no_imu)
     fixes: FixRing = field(default_factory=samples.no_fixes)
+    mounting: Mounting | None = None
     trip: OpenTrip | None = None
     open_episodes: tuple[Episode, ...] = ()  # at most one of each detector
     settling: tuple[Episode, ...] = ()  # closed, not yet judged
@@ -52,6 +57,7 @@ def dump(state: VehicleState) -> JsonObject:
         "fix_device": state.fix_device,
         "imu": samples.dump_imu(state.imu),
         "fixes": samples.dump_fixes(state.fixes),
+        "mounting": orientation.dump(state.mounting) if state.mounting else None,
         "trip": state.trip.dump() if state.trip else None,
         "open_episodes": [e.dump() for e in state.open_episodes],
         "settling": [e.dump() for e in state.settling],
@@ -70,6 +76,7 @@ def load(state: Any) -> VehicleState:
         fix_device=state["fix_device"],
         imu=samples.load_imu(state["imu"]),
         fixes=samples.load_fixes(state["fixes"]),
+        mounting=orientation.load(state["mounting"]) if state["mounting"] else None,
         trip=trips.load(state["trip"]) if state["trip"] else None,
         open_episodes=tuple(episodes.load(e) for e in state["open_episodes"]),
         settling=tuple(episodes.load(e) for e in state["settling"]),

@@ -30,12 +30,15 @@ _TURNING_MPS = 4.0  # below, GPS headings wander
 class Window:
     """``imu`` and ``fixes`` hold the past and the fresh; the fresh begin at ``imu_from`` and ``fix_from``.
 
-    ``in_vehicle_frame`` says whether accelerations may be judged. ``limit_mps`` belongs to the fresh fixes.
+    ``imu`` is in the vehicle's axes, MISSING where these are not known; ``raw`` is as the device sent it.
+    ``in_vehicle_frame`` says whether any of it may be judged. ``limit_mps`` belongs to the fresh fixes.
     """
 
+    raw: ImuRing
     imu: ImuRing
     imu_from: int
     in_vehicle_frame: bool
+    mounting_error_deg: float | None  # None: the device sends the vehicle's axes, or its mounting is not known
     fixes: FixRing
     fix_from: int
     limit_mps: Float32

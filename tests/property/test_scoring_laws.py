@@ -18,7 +18,7 @@ from scoring.core.rules import DEFAULT
 from scoring.core.score import Exposure, Incident, score
 from scoring.core.state import VehicleState, dump, load
 from scoring.service import ScoringStep
-from tests.unit.scoring.road import START_US, Leg, Recording, batches, drive, spoil
+from tests.unit.scoring.road import START_US, Leg, Recording, any_rotation, batches, drive, mounted, spoil
 
 LEGS = st.lists(
     st.builds(
@@ -65,6 +65,8 @@ def recordings(draw: st.DrawFn) -> Recording:
         frame=draw(st.sampled_from([ImuFrame.VEHICLE, ImuFrame.VEHICLE, ImuFrame.DEVICE])),
         seed=draw(st.integers(0, 9)),
     )
+    if made.batch.imu_frame is ImuFrame.DEVICE:
+        made = mounted(made, any_rotation(draw(st.integers(0, 9))))
     for start_s, length_s, columns in draw(FAULTS):
         if len(made.imu) or not any("accel" in name for name in columns):
             made = spoil(made, (start_s, start_s + length_s), **columns)

@@ -58,10 +58,16 @@ def _judge(axis: Axis, view: View, episode: Episode) -> Accepted | Refused:
         "seconds": (episode.end_us - episode.start_us) / SECOND_US,
         **axis.evidence,
         **support,
+        **_mounting(view.window),
     }
     confidence = 0.7 if "gps_support" in support else 0.9
     how_bad = severity(episode.peak, threshold_g, view.rules)
     return Accepted(how_bad, round(episode.peak, 3), "g", confidence, evidence)
+
+
+def _mounting(window: Window) -> dict[str, object]:
+    learned = window.mounting_error_deg
+    return {} if learned is None else {"mounting": "learned", "mounting_error_deg": round(learned, 1)}
 
 
 def _implausible(axis: Axis, view: View, episode: Episode) -> Refused | None:

@@ -72,19 +72,20 @@ def _judge(axis: Axis, view: View, episode: Episode) -> Accepted | Refused:
         **axis.evidence,
         **points,
     }
-    confidence = 0.7 if points else 0.5
+    confidence = 0.7 if "accelerometer_point_g" in points else 0.5
     how_bad = severity(episode.peak, threshold_g, view.rules)
     return Accepted(how_bad, round(episode.peak, 3), "g", confidence, evidence)
 
 
 def _points(axis: Axis, view: View, start_us: int, end_us: int) -> dict[str, object] | Refused:
-    """What an accelerometer too slow to be judged alone says of it; nothing where there is none."""
+    """What an accelerometer too slow to be judged alone says of it."""
     points = view.window.accelerations_g(axis.row, start_us, end_us) * axis.sign
     if not len(points):
-        return {}
+        some = len(view.window.raw) > 0
+        return {"accelerometer": "mounting not known" if some else "none"}
     if len(points) / ((end_us - start_us) / SECOND_US) >= _COVERING_HZ:
         return Refused("judged_by_accelerometer")
     largest = float(points.max())
     if largest < _POINT_SHARE * axis.threshold_g(view):
         return Refused("accelerometer_disagrees")
-    return {"accelerometer_point_g": round(largest, 3)}
+    return {"accelerometer": "too slow", "accelerometer_point_g": round(largest, 3)}

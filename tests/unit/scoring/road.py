@@ -154,3 +154,31 @@ def spoil(recording: Recording, seconds: tuple[float, float], **columns: float) 
         samples = replace(samples, **{name: values})
         gps, imu = (gps, samples) if isinstance(samples, ImuSamples) else (samples, imu)
     return replace(recording, gps=gps, imu=imu)
+
+
+def any_rotation(seed: int) -> np.ndarray:
+    """A rotation drawn evenly from all there are."""
+    w, x, y, z = (q := np.random.default_rng(seed).normal(size=4)) / np.linalg.norm(q)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def mounted(recording: Recording, turn: np.ndarray, since_s: float = 0.0) -> Recording:
+    """As a device at this angle records it, from some second on: ``turn`` takes vehicle axes to the device's."""
+    imu = recording.imu
+    after = (imu.time_us - START_US) / 1e6 >= since_s
+    columns = {}
+    for names in (
+        ["accel_x_mps2", "accel_y_mps2", "accel_z_mps2"],
+        ["gyro_x_radps", "gyro_y_radps", "gyro_z_radps"],
+    ):
+        values = np.stack([getattr(imu, name) for name in names])
+        turned = np.where(after, turn @ values, values).astype(np.float32)
+        columns |= dict(zip(names, turned, strict=True))
+    batch = replace(recording.batch, imu_frame=ImuFrame.DEVICE)
+    return replace(recording, imu=replace(imu, **columns), batch=batch)

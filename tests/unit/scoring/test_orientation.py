@@ -1,0 +1,91 @@
+"""Any mounting: the rotation is learned while driving, and nothing is judged by it before."""
+
+import numpy as np
+import pytest
+
+from scoring.core import orientation
+from tests.unit.scoring.road import Leg, any_rotation, drive, judge, mounted, replace
+
+TOWN = [Leg(10, 0.15), Leg(10), Leg(4, -0.2), Leg(5), Leg(4, 0.15), Leg(4, 0, 0.25), Leg(10), Leg(4, 0, -0.2), Leg(5)]
+BRAKE = [Leg(10), Leg(1.5, -0.8), Leg(15)]
+SEEDS = range(20)
+
+
+def forward_error_deg(mounting, turn):
+    return np.degrees(np.arccos(np.clip(mounting.current.matrix[0] @ turn[:, 0], -1, 1)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_minute_in_town_tells_any_mounting(seed):
+    turn = any_rotation(seed)
+    state, _ = judge(mounted(drive(*TOWN, Leg(10), noise_g=0.05, gps_lag_s=seed % 3), turn))
+    assert forward_error_deg(state.mounting, turn) < 5
+    assert state.mounting.current.error_deg < 4
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_brake_after_that_is_judged_by_the_accelerometer(seed):
+    _, found = judge(mounted(drive(*TOWN, *BRAKE, noise_g=0.05, seed=seed), any_rotation(seed)))
+    (event,) = found.events
+    assert (event.kind, event.evidence["source"], event.evidence["mounting"]) == (
+        "harsh_brake",
+        "accelerometer",
+        "learned",
+    )
+    assert event.peak == pytest.approx(0.8, abs=0.08)
+
+
+def test_a_brake_before_it_is_judged_by_gps_and_says_so():
+    _, found = judge(mounted(drive(Leg(20), Leg(2.5, -0.75), Leg(20), start_mps=25), any_rotation(1)))
+    (event,) = found.events
+    assert (event.evidence["source"], event.evidence["accelerometer"]) == ("gps", "mounting not known")
+
+
+def test_a_motorway_at_constant_speed_tells_nothing():
+    state, found = judge(mounted(drive(Leg(300), start_mps=30), any_rotation(2)))
+    assert state.mounting.current is None
+    assert found.events == []
+
+
+def test_a_phone_that_falls_off_its_holder_is_learned_again():
+    recording = mounted(drive(*TOWN, *TOWN, *TOWN, *TOWN, *TOWN, noise_g=0.05), any_rotation(3))
+    again = mounted(recording, any_rotation(4), since_s=112)
+    state, found = judge(again)
+    assert found.counts["device_moved"] == 1
+    assert forward_error_deg(state.mounting, any_rotation(4) @ any_rotation(3)) < 5
+    assert found.events == []
+
+
+def test_a_signal_without_gravity_is_never_believed():
+    recording = drive(*TOWN, *BRAKE)
+    flat = replace(recording.imu, accel_z_mps2=recording.imu.accel_z_mps2 - np.float32(9.80665))
+    state, _ = judge(mounted(replace(recording, imu=flat), any_rotation(5)))
+    assert state.mounting.current is None
+
+
+def test_an_accelerometer_that_does_not_follow_gps_is_never_believed():
+    recording = drive(*TOWN, *BRAKE)
+    other = drive(*reversed(TOWN), Leg(30), seed=2).imu
+    count = min(len(other), len(recording.imu))
+    still = replace(other, **{n: getattr(other, n)[:count] for n in other.__slots__})
+    state, _ = judge(mounted(replace(recording, imu=still), any_rotation(6)))
+    assert state.mounting.current is None
+
+
+def test_without_a_gyroscope_forward_comes_from_speed_alone():
+    recording = mounted(drive(*TOWN, noise_g=0.05), any_rotation(7))
+    nothing = np.full(len(recording.imu), np.nan, np.float32)
+    imu = replace(recording.imu, gyro_x_radps=nothing, gyro_y_radps=nothing, gyro_z_radps=nothing)
+    state, _ = judge(replace(recording, imu=imu))
+    assert forward_error_deg(state.mounting, any_rotation(7)) < 5
+
+
+def test_rotated_samples_are_missing_before_the_mounting_was_known():
+    recording = mounted(drive(*TOWN), any_rotation(8))
+    state, _ = judge(recording)
+    known = state.mounting.current
+    ring = orientation.rotated(
+        replace(state.mounting, current=replace(known, since_us=int(state.imu.time_us[50]))), state.imu
+    )
+    assert (ring.counts[:, :50] == -32768).all()
+    assert (ring.counts[:, 50:] != -32768).all()
