@@ -6,6 +6,7 @@ import asyncio
 import copy
 import gzip
 import json
+import re
 
 import anyio
 import numpy as np
@@ -622,6 +623,16 @@ def test_the_api_describes_itself_with_examples():
     assert told["requestBody"]["content"]["application/json"]["examples"]["one"]["value"] == examples.TELEMETRY_BODY
     assert {"202", "401", "413", "422", "429", "503"} <= set(told["responses"])
     assert described["components"]["securitySchemes"]["device"]["scheme"] == "bearer"
+
+
+def test_the_description_is_read_without_asking_another_host():
+    page = send(House(), "/docs", method="GET", token=None).text
+    assert not re.findall(r"https?://|['\"]//", page)
+    assert '"validatorUrl": null' in page, "the badge of swagger.io"
+    for named in re.findall(r"""(?:src|href)=["']([^"']+)""", page):
+        served = send(House(), named, method="GET", token=None)
+        assert served.status_code == 200
+        assert len(served.content) > 1_000
 
 
 # --- garbage ----------------------------------------------------------------------------------------------------
