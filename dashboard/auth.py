@@ -73,6 +73,10 @@ class Throttle:
         ):
             self._take(limit, word, who)
 
+    def forgive(self, username: str) -> None:
+        """The right password came: attempts by this name are counted anew."""
+        self._limiter.clear(ATTEMPTS_PER_NAME, "name", username.casefold()[:200])
+
     def _take(self, limit: RateLimitItem, word: str, who: str) -> None:
         if not self._limiter.hit(limit, word, who[:200]):
             raise SignInRefused("Too many attempts. Wait five minutes and try again.")

@@ -11,6 +11,7 @@ from dashboard import inbox, labels
 from dashboard.auth import Person
 from dashboard.core.review import LONGEST_COMMENT, Action, Decision, DismissalReason, NotAllowed, NotPossible
 from dashboard.data import engine, now, person_signed_in, settings
+from dashboard.parts import plain
 from infra.contracts.events import ReviewState
 
 Seen = Mapping[UUID, ReviewState]
@@ -76,7 +77,7 @@ def take(seen: Seen, decision: Decision, done: Done) -> None:
     person = person_signed_in()
     problem = "your session has ended; sign in again" if person is None else _problem(person, seen, decision)
     if problem is not None:
-        st.error(problem, icon=":material/error:")
+        st.error(plain(problem), icon=":material/error:")
         return
     st.session_state["said"] = _said(decision.action, len(seen))
     done()

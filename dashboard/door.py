@@ -69,6 +69,7 @@ class Door:
         self.throttle.take(username, address)
         with self.engine.begin() as connection:
             person = auth.check_password(connection, username, password)
+            self.throttle.forgive(username)
             return auth.open_session(connection, person.username, to_datetime(self.clock.now_us()))
 
     def sign_in_by_link(self, token: str) -> str | None:

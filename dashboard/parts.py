@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -19,6 +20,12 @@ from infra.contracts.events import ReviewState, Severity
 from infra.store.queries import ActionRow, EventRow
 
 _LEDGER_SUM = "Score"
+_MARKS = re.compile(r"([!-/:-@\[-`{-~])")  # ASCII punctuation, which Markdown lets a backslash escape
+
+
+def plain(text: str) -> str:
+    """Text for Streamlit's labels and titles, which are Markdown: every mark of it loses its meaning."""
+    return _MARKS.sub(r"\\\1", " ".join(text.split()))
 
 
 def tag(label: str, colours: tuple[str, str]) -> str:

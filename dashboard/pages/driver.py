@@ -34,7 +34,7 @@ def show(person: Person) -> None:
         days = reports.scores(connection, "driver_day", driver_id, since, until)
         summed = reports.drivers(connection, since, until, only_driver=driver_id)
         trips = reports.trips(connection, driver_id=driver_id, limit=25)
-    st.title(name or "My score", anchor=False)
+    st.title(parts.plain(name), anchor=False)
     _summary(summed[0])
     left, right = st.columns([3, 2], gap="medium")
     with left:

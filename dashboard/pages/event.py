@@ -90,7 +90,7 @@ def _way_through(filters: Filters, place: Neighbours | None) -> None:
 def _headline(event: EventRow) -> None:
     st.title(f":material/{labels.icon(event.kind)}: {labels.kind(event.kind)}", anchor=False)
     st.html(parts.tags(event, with_state=True).replace("rs-tags", "rs-tags rs-left"))
-    st.markdown(labels.summary(event.kind, event.peak, event.peak_unit, event.evidence, words()))
+    st.markdown(parts.plain(labels.summary(event.kind, event.peak, event.peak_unit, event.evidence, words())))
 
 
 # --- beside -----------------------------------------------------------------------------------------------

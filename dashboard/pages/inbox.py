@@ -181,7 +181,7 @@ def _list(rows: list[EventRow], filters: Filters, selectable: bool) -> None:
         ):
             if selectable:
                 name = f"{labels.kind(row.kind)}, {row.driver_name or labels.NOBODY}"
-                st.checkbox(f"Select {name}", key=f"{_PICK}{row.event_id}", label_visibility="collapsed")
+                st.checkbox(f"Select {parts.plain(name)}", key=f"{_PICK}{row.event_id}", label_visibility="collapsed")
             st.html(parts.event_row(row, formats, at, with_state=mixed))
             link("event", "Open", {"id": str(row.event_id), **query}, icon=":material/chevron_right:")
 

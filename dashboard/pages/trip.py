@@ -55,7 +55,7 @@ def _trip_id(text: str) -> UUID | None:
 def _headline(trip: TripRow) -> None:
     formats = words()
     st.title(formats.time(trip.start_at), anchor=False)
-    st.caption(f"{trip.driver_name or labels.NOBODY} · {trip.vehicle_name}")
+    st.caption(parts.plain(f"{trip.driver_name or labels.NOBODY} · {trip.vehicle_name}"))
     over = trip.over_limit_s / trip.limit_known_s if trip.limit_known_s else None
     shown = {
         "Distance": formats.distance(trip.distance_m),

@@ -363,6 +363,8 @@ def test_the_throttle_stops_guessing_by_name_and_by_address() -> None:
         throttle.take("mia", "10.0.0.1")
     with pytest.raises(auth.SignInRefused, match="Too many"):
         throttle.take("MIA", "10.0.0.2")
+    throttle.forgive("mia")
+    throttle.take("mia", "10.0.0.2")
     for number in range(25):
         throttle.take(f"name-{number}", "10.0.0.1")
     with pytest.raises(auth.SignInRefused, match="Too many"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ import pytest
 from dashboard import labels, theme
 from dashboard.core.review import Action, Role
 from dashboard.labels import Words, evidence_rows, length, percent, summary
+from dashboard.parts import plain
 from infra.contracts.events import EventKind, ReviewState, Severity
 
 METRIC = Words("metric", ZoneInfo("Europe/Berlin"))
@@ -118,3 +120,11 @@ def _luminance(colour: str) -> float:
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("name", ["![x](http://evil.example/i.png)", ":red[Bob] $x$", "a_b *c* `d`", "# 1\n- 2"])
+def test_a_name_is_never_markdown(name: str) -> None:
+    written = plain(name)
+    bare = re.sub(r"\\[!-/:-@\[-`{-~]", "", written)
+    assert not re.search(r"[!-/:-@\[-`{-~\n]", bare)
+    assert written.replace("\\", "") == " ".join(name.split())
