@@ -17,6 +17,7 @@ from infra.contracts.telemetry import GpsSamples, ImuSamples, TelemetryBatch
 from infra.runtime.step import Delivery, Folded
 from infra.store.outputs import CountKey, DeadLetter, Outputs
 from ingest.core import seconds
+from ingest.core.lead import Leads
 from ingest.core.seconds import Carry
 from ingest.rows import motion_table, position_table
 
@@ -24,7 +25,7 @@ QUIET_US = 60 * SECOND_US
 """An open second is finished after this long without a message: the rest of it is not coming soon."""
 
 Devices = Mapping[str, Carry]
-"""A vehicle's state: what each of its devices left open. Two devices of one vehicle make rows of their own."""
+"""A vehicle's state: what each of its devices left open. Of two that measure the same, one leads (``core.lead``)."""
 
 
 @dataclass(slots=True)
@@ -65,9 +66,11 @@ class Recorder:
         self, states: Mapping[str, Devices], deliveries: Sequence[Delivery], woken: Mapping[str, int]
     ) -> Folded[Devices]:
         """See ``infra.runtime.step.Step``."""
-        streams = _streams(states, deliveries)
+        counts = _counts(deliveries)
+        admitted = _admit(states, deliveries, counts)
+        streams = _streams(states, admitted)
         streams += [_Stream(vehicle, device, carry) for vehicle in woken for device, carry in states[vehicle].items()]
-        outputs = Outputs(dead_letters=list(_dead_letters(deliveries)), counts=_counts(deliveries))
+        outputs = Outputs(dead_letters=list(_dead_letters(deliveries)), counts=counts)
         outputs.positions = _record_positions([(s, s.gps) for s in streams])
         outputs.motion = _record_motion([(s, s.imu) for s in streams], outputs.counts)
         after: dict[str, Devices] = {v: states[v] for v in (*woken, *(s.vehicle_id for s in streams))}
@@ -80,6 +83,28 @@ class Recorder:
 def _batch(delivery: Delivery) -> TelemetryBatch:
     assert isinstance(delivery.message, TelemetryBatch)
     return delivery.message
+
+
+def _admit(
+    states: Mapping[str, Devices], deliveries: Sequence[Delivery], counts: Counter[CountKey]
+) -> Sequence[Delivery]:
+    """The deliveries without the samples of devices that do not lead."""
+    devices: dict[str, set[str]] = {}
+    for delivery in deliveries:
+        devices.setdefault(delivery.vehicle_id, {*states[delivery.vehicle_id]}).add(delivery.message.device_id)
+    leads = {vehicle: Leads(states[vehicle]) for vehicle, several in devices.items() if len(several) > 1}
+    if not leads:
+        return deliveries
+    return [_admit_one(leads[d.vehicle_id], d, counts) if d.vehicle_id in leads else d for d in deliveries]
+
+
+def _admit_one(leads: Leads, delivery: Delivery, counts: Counter[CountKey]) -> Delivery:
+    batch = _batch(delivery)
+    taken = leads.admit(batch, delivery.late)
+    for word, all_, some in (("gps", batch.gps, taken.gps), ("imu", batch.imu, taken.imu)):
+        if len(some) < len(all_):
+            counts[batch.vehicle_id, f"{word}_of_second_device"] += len(all_) - len(some)
+    return replace(delivery, message=taken)
 
 
 def _streams(states: Mapping[str, Devices], deliveries: Sequence[Delivery]) -> list[_Stream]:
@@ -144,7 +169,7 @@ def _dead_letters(deliveries: Sequence[Delivery]) -> Iterator[DeadLetter]:
 
 
 def _counts(deliveries: Sequence[Delivery]) -> Counter[CountKey]:
-    """Exact: imu_samples = motion_samples + those in open seconds."""
+    """Exact: imu_samples = motion_samples + imu_of_second_device + those in open seconds."""
     counts: Counter[CountKey] = Counter()
     for batch in map(_batch, deliveries):
         counts[batch.vehicle_id, "gps_samples"] += len(batch.gps)

@@ -186,6 +186,62 @@ def test_one_position_a_second_with_unknown_values_as_null():
     }
 
 
+def sent_by(device, start_s, end_s, offset):
+    """A second's accelerations and position for each second."""
+    imu = imu_at(T0 + start_s * SECOND + np.arange(25 * (end_s - start_s)) * 40_000)
+    return delivery(batch(imu, gps_at(T0 + np.arange(start_s, end_s) * SECOND + 1), device=device), offset)
+
+
+def test_two_devices_of_a_vehicle_make_one_row_a_second():
+    run = Run()
+    for n in range(6):
+        run.call([sent_by("tracker", 10 * n, 10 * n + 10, 2 * n), sent_by("cam", 10 * n, 10 * n + 10, 2 * n + 1)])
+    assert len(run.positions) == 60
+    assert [r["samples"] for r in run.motion] == [25] * 60
+    assert (run.counts["v", "gps_of_second_device"], run.counts["v", "imu_of_second_device"]) == (60, 1500)
+
+
+def test_a_second_device_takes_over_when_the_first_has_been_silent_for_ten_seconds():
+    run = Run().call([sent_by("tracker", 0, 20, 0), sent_by("cam", 0, 20, 1), sent_by("cam", 20, 60, 2)])
+    run.call([sent_by("tracker", 60, 65, 3), sent_by("cam", 60, 70, 4)])
+    seconds = sorted((r["time"].timestamp() * SECOND - T0) // SECOND for r in run.positions)
+    assert seconds == [*range(20), *range(30, 70)], "the tracker comes back as the second"
+
+
+def test_positions_may_come_from_one_device_and_accelerations_from_another():
+    run = Run()
+    for n in range(3):
+        whole = sent_by("cam", 10 * n, 10 * n + 10, 2 * n)
+        imu_only = delivery(batch(whole.message.imu, device="cam"), 2 * n)
+        gps_only = delivery(batch(gps=whole.message.gps, device="tracker"), 2 * n + 1)
+        run.call([imu_only, gps_only])
+    assert (len(run.positions), len(run.motion)) == (30, 30)
+    assert not run.counts["v", "gps_of_second_device"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 25), st.integers(0, 25)), min_size=1, max_size=12),
+    st.lists(st.booleans(), min_size=12, max_size=12),
+)
+def test_any_split_of_two_devices_into_calls_gives_the_same_rows(plan, cuts):
+    ends = dict.fromkeys("ab", 0)
+    messages = []
+    for offset, (device, long_s, pause_s) in enumerate(plan):
+        start_s = ends[device] + pause_s
+        ends[device] = start_s + long_s
+        messages.append(sent_by(device, start_s, ends[device], offset))
+    whole, parts, waiting = Run().call(messages), Run(), []
+    for message, cut in zip(messages, cuts, strict=False):
+        waiting.append(message)
+        if cut:
+            parts.call(waiting)
+            waiting = []
+    assert parts.call(waiting).result() == whole.result()
+    seconds = Counter(row["time"].timestamp() // 1 for row in whole.positions)
+    assert max(seconds.values()) == 1, "at most one position a second"
+
+
 def test_a_late_message_is_recorded_without_touching_the_open_second():
     on_time = delivery(batch(imu_at(T0 + np.arange(30) * 40_000)))
     before = Run().call([on_time])
