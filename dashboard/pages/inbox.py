@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import desk, labels, parts
 from dashboard.auth import Person
@@ -125,8 +126,13 @@ def _more_filters(view: View, linked: Filters, person: Person) -> Filters:
             "Severity", [s.value for s in reversed(Severity)], format_func=labels.severity, key="f-severities"
         )
         period = third.date_input("Days", key="f-days", format="YYYY-MM-DD")
-        drivers, vehicles = _who_and_what(person, linked)
-        sorting = third.selectbox("Order", list(SORTINGS), format_func=SORTINGS.__getitem__, key="f-sorting")
+        fourth, fifth, sixth = st.columns(3)
+        drivers: Sequence[str] = ()
+        vehicles: Sequence[str] = ()
+        if person.role is not Role.DRIVER:
+            drivers = _choose(fourth, "Driver", driver_names(), linked.drivers, "f-drivers")
+            vehicles = _choose(fifth, "Vehicle", vehicle_names(), linked.vehicles, "f-vehicles")
+        sorting = sixth.selectbox("Order", list(SORTINGS), format_func=SORTINGS.__getitem__, key="f-sorting")
     days = period if isinstance(period, tuple) else (period,)
     return Filters(
         view=view,
@@ -140,24 +146,11 @@ def _more_filters(view: View, linked: Filters, person: Person) -> Filters:
     )
 
 
-def _who_and_what(person: Person, linked: Filters) -> tuple[list[str], list[str]]:
-    if person.role is Role.DRIVER:
-        return [], []
-    first, second, _ = st.columns(3)
-    drivers, vehicles = driver_names(), vehicle_names()
-    return (
-        first.multiselect("Driver", _with(drivers, linked.drivers), format_func=_name(drivers), key="f-drivers"),
-        second.multiselect("Vehicle", _with(vehicles, linked.vehicles), format_func=_name(vehicles), key="f-vehicles"),
-    )
-
-
-def _with(names: dict[str, str], chosen: tuple[str, ...]) -> list[str]:
-    """A link may name one that is not in the register, yet has events."""
-    return [*names, *(each for each in chosen if each not in names)]
-
-
-def _name(names: dict[str, str]) -> Callable[[str], str]:
-    return lambda key: names.get(key, key)
+def _choose(place: DeltaGenerator, label: str, names: dict[str, str], linked: Sequence[str], key: str) -> Sequence[str]:
+    """A choice of several by name. A link may name one that is not in the register, yet has events."""
+    options = [*names, *(each for each in linked if each not in names)]
+    chosen: list[str] = place.multiselect(label, options, format_func=lambda each: names.get(each, each), key=key)
+    return chosen
 
 
 def _set_widgets(filters: Filters) -> None:
