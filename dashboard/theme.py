@@ -100,7 +100,8 @@ h2 { font-size: 1.2rem !important; } h3 { font-size: 1.05rem !important; }
 .rs-tag { display: inline-block; padding: .08rem .5rem; border-radius: 1rem; font-size: .78rem; font-weight: 600;
   border: 1px solid currentColor; white-space: nowrap; }
 .rs-tags { display: flex; gap: .35rem; flex-wrap: wrap; justify-content: flex-end; }
-.rs-kv { display: grid; margin: 0 !important; padding: 0 !important; grid-template-columns: fit-content(11rem) minmax(0, 1fr);
+.rs-kv { display: grid; margin: 0 !important; padding: 0 !important;
+  grid-template-columns: fit-content(11rem) minmax(0, 1fr);
   gap: .25rem 1rem; font-size: .93rem; }
 .rs-kv dt { color: light-dark(#56616c, #a3afba); }
 .rs-kv dt, .rs-kv dd { margin: 0 !important; padding: 0 !important; }
