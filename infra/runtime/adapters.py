@@ -13,17 +13,12 @@ from infra import migrations
 from infra.bus.memory import MemoryBus
 from infra.bus.port import Bus
 from infra.settings import Settings
-from infra.store.embedded import EmbeddedPostgres
+from infra.store.embedded import of_settings
 from infra.store.engine import make_engine
 from infra.store.media import LocalMedia
 from infra.store.tables import lane_position
 
 logger = logging.getLogger(__name__)
-
-
-def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
-    """The server of the data folder, running or not."""
-    return EmbeddedPostgres(settings.data_dir / "postgres", settings.timescaledb)
 
 
 @contextmanager
@@ -38,7 +33,7 @@ def open_database(settings: Settings, *, migrate: bool = True) -> Iterator[Engin
         with _engine(settings, settings.database_url.get_secret_value(), migrate=migrate) as engine:
             yield engine
         return
-    with embedded_postgres(settings) as running, _engine(settings, running.url, migrate=migrate) as engine:
+    with of_settings(settings) as running, _engine(settings, running.url, migrate=migrate) as engine:
         yield engine
 
 

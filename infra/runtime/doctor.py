@@ -124,19 +124,21 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _embedded(settings: Settings) -> Iterator[Finding]:
-    from infra.runtime.adapters import embedded_postgres
-    from infra.store.embedded import EmbeddedPostgres
+    from infra.store.embedded import EmbeddedPostgres, of_settings
+    from infra.store.pginstall import built_timescaledb
 
-    running = embedded_postgres(settings).running() if (settings.data_dir / "postgres").exists() else None
+    running = of_settings(settings).running() if (settings.data_dir / "postgres").exists() else None
     if running:
         yield Finding("embedded PostgreSQL", True, f"running at port {running.port}")
         yield from _schema(running.url)
         return
     with tempfile.TemporaryDirectory(prefix="rumblestrip-doctor-") as folder:
-        trial = EmbeddedPostgres(Path(folder) / "postgres", settings.timescaledb, throwaway=True)
-        with trial:
-            yield Finding("embedded PostgreSQL", True, "starts")
-        trial.delete()
+        trial = EmbeddedPostgres(Path(folder) / "postgres", built_timescaledb(settings), throwaway=True)
+        try:
+            with trial:
+                yield Finding("embedded PostgreSQL", True, "starts")
+        finally:
+            trial.delete()
 
 
 def _schema(url: str) -> Iterator[Finding]:

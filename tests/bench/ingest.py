@@ -37,6 +37,7 @@ from infra.settings import load
 from infra.store import registry
 from infra.store.embedded import EmbeddedPostgres
 from infra.store.engine import make_engine
+from infra.store.pginstall import built_timescaledb
 from tests.bench import fleet
 from tests.bench.load import Plan
 
@@ -51,10 +52,11 @@ class Stack:
 
     def __init__(self, home: Path) -> None:
         settings = load()
-        if settings.timescaledb is None:
+        built = built_timescaledb(settings)
+        if built is None:
             raise SystemExit("set RUMBLESTRIP_TIMESCALEDB to a built copy (rumblestrip services build-timescaledb)")
         self.broker = Broker(home / "kafka")
-        self.postgres = EmbeddedPostgres(home / "postgres", settings.timescaledb)
+        self.postgres = EmbeddedPostgres(home / "postgres", built)
         self.home = home
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -13,11 +13,12 @@ import pytest
 from rich.console import Console
 from sqlalchemy import select, text
 
-from infra.runtime.adapters import embedded_postgres, open_database
+from infra.runtime.adapters import open_database
 from infra.runtime.demo import run_demo
 from infra.runtime.embedded import AlreadyRunning, embedded
 from infra.runtime.replay import Options
 from infra.settings import Settings, load
+from infra.store.embedded import of_settings
 from infra.store.tables import stream_count
 
 COUNTED = ("position", "motion", "observation", "trip", "safety_event", "event_media", "score", "dead_letter")
@@ -26,12 +27,12 @@ START_S = 60.0  # for a machine that does other things as well
 
 
 @pytest.fixture
-def settings(tmp_path, monkeypatch):
+def settings(servers, monkeypatch):
     for name in [name for name in os.environ if name.startswith("RUMBLESTRIP_")]:
         monkeypatch.delenv(name)
-    chosen = load(data_dir=tmp_path / "data", gateway_port=0, dashboard_port=0)
+    chosen = load(data_dir=servers.new_folder(), gateway_port=0, dashboard_port=0)
     yield chosen
-    embedded_postgres(chosen).delete()
+    of_settings(chosen).delete()
 
 
 def play(settings: Settings, **options) -> str:
@@ -114,4 +115,4 @@ def test_a_signal_stops_everything_in_time_and_leaves_nothing_behind(settings, t
     assert house.wait(30) == 0, log.read_text()
     assert time.monotonic() - asked < STOP_S
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
-    assert embedded_postgres(settings).running() is None
+    assert of_settings(settings).running() is None
