@@ -12,7 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.contracts.frames import Camera
-from infra.contracts.telemetry import GPS_DTYPES, IMU_DTYPES, UNKNOWN, GpsSamples, ImuSamples, empty_imu
+from infra.contracts.telemetry import (
+    GPS_DTYPES,
+    IMU_DTYPES,
+    UNKNOWN,
+    GpsSamples,
+    ImuSamples,
+    empty_gps,
+    empty_imu,
+    take,
+)
 from infra.drives.manifest import FILE as MANIFEST
 from infra.drives.manifest import DriveError, Manifest, read_manifest, write_manifest
 from infra.drives.video import read_video_frames
@@ -55,14 +64,25 @@ class Drive:
     def name(self) -> str:
         return self.folder.name
 
-    def gps(self) -> GpsSamples:
-        """All GPS samples, in time order. Raises DriveError."""
-        return _read_samples(GpsSamples, GPS_DTYPES, self.folder / GPS)
+    def gps(self, strict: bool = True) -> GpsSamples:
+        """All GPS samples, in time order.
 
-    def imu(self) -> ImuSamples:
-        """All IMU samples, in time order; none where the drive has no imu.parquet. Raises DriveError."""
+        Args:
+            strict: whether impossible values are an error. Else they are left in, rows are sorted by time, and a
+                drive without gps.parquet has none.
+
+        Raises:
+            DriveError: the file cannot be used.
+        """
+        path = self.folder / GPS
+        if not strict and not path.exists():
+            return empty_gps()
+        return _read_samples(GpsSamples, GPS_DTYPES, path, strict)
+
+    def imu(self, strict: bool = True) -> ImuSamples:
+        """All IMU samples, in time order; none where the drive has no imu.parquet. As ``gps`` otherwise."""
         path = self.folder / IMU
-        return _read_samples(ImuSamples, IMU_DTYPES, path) if path.exists() else empty_imu()
+        return _read_samples(ImuSamples, IMU_DTYPES, path, strict) if path.exists() else empty_imu()
 
     def frame_index(self) -> list[DriveFrame]:
         """Every frame in time order, without its picture. Raises DriveError."""
@@ -149,7 +169,7 @@ def _says(values: np.ndarray[Any, Any]) -> bool:
     return bool(np.any(values != UNKNOWN) if values.dtype.kind == "i" else np.any(~np.isnan(values)))
 
 
-def _read_samples(kind: type[Samples], dtypes: dict[str, np.dtype[Any]], path: Path) -> Samples:
+def _read_samples(kind: type[Samples], dtypes: dict[str, np.dtype[Any]], path: Path, strict: bool) -> Samples:
     table = _read_table(path)
     required = ("time_us", "lat", "lon") if kind is GpsSamples else tuple(dtypes)[:4]
     missing = [name for name in required if name not in table.column_names]
@@ -157,6 +177,8 @@ def _read_samples(kind: type[Samples], dtypes: dict[str, np.dtype[Any]], path: P
         raise DriveError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.column_names)}")
     columns = {name: _column(table, name, dtype, path) for name, dtype in dtypes.items()}
     samples = kind(**columns)
+    if not strict:
+        return take(samples, np.argsort(samples.time_us, kind="stable"))
     _check(samples, path)
     return samples
 

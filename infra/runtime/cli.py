@@ -22,6 +22,7 @@ _SUB_HELP = {
     "services": "Kafka and TimescaleDB on this machine, without Docker.",
     "devices": "Devices and their tokens.",
     "users": "Accounts of the dashboard.",
+    "judge": "Judge recorded drives on their own: trips, events, scores. Starts nothing.",
 }
 
 

@@ -21,6 +21,7 @@ SUB_COMMANDS = {
     "services": "infra.runtime.services:services_app",
     "devices": "ingest.devices:devices_app",
     "users": "dashboard.users:users_app",
+    "judge": "scoring.judge:judge_app",
 }
 
 

@@ -73,7 +73,7 @@ def _judge(axis: Axis, view: View, episode: Episode) -> Accepted | Refused:
         **points,
     }
     confidence = 0.7 if "accelerometer_point_g" in points else 0.5
-    how_bad = severity(episode.peak, threshold_g, view.rules)
+    how_bad = severity(episode.peak, axis.threshold_g(view), view.rules)  # what was surely reached
     return Accepted(how_bad, round(episode.peak, 3), "g", confidence, evidence)
 
 

@@ -1,0 +1,84 @@
+"""What `rumblestrip judge` prints for people: one short page a drive."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from infra.clock import to_datetime
+from infra.contracts.events import SafetyEvent, Severity
+from infra.contracts.telemetry import ImuFrame
+from infra.runtime.summary import Units
+from scoring.core.rules import SECOND_US
+from scoring.hindsight import Judged
+
+_COLOURS = {Severity.LOW: "cyan", Severity.MODERATE: "yellow", Severity.HIGH: "red", Severity.CRITICAL: "bold red"}
+
+
+def show(judged: Judged, units: Units, console: Console) -> None:
+    """Print one drive: what was driven, the score and what it lost, the events, and how far the device is trusted."""
+    manifest = judged.drive.manifest
+    console.rule(Text(f"{judged.drive.name}  {manifest.vehicle_name or manifest.vehicle_id}"), align="left")
+    console.print(_driven(judged, units))
+    console.print(_score(judged))
+    for line in judged.score.lines:
+        console.print(f"  {line.points:+.2f}  {line.why}", style="dim")
+    if judged.events:
+        console.print(_events(judged, units))
+    console.print(_device(judged), style="dim")
+    console.print()
+
+
+def _driven(judged: Judged, units: Units) -> str:
+    if not judged.trips:
+        return "Nothing was driven."
+    first, last = judged.trips[0], judged.trips[-1]
+    distance_m = sum(trip.distance_m for trip in judged.trips)
+    minutes = sum(trip.driving_s for trip in judged.trips) / 60
+    count = f"{len(judged.trips)} trips" if len(judged.trips) > 1 else "1 trip"
+    span = f"{units.time(to_datetime(first.start_us))} to {units.time(to_datetime(last.end_us))}"
+    return f"{count}, {units.distance(distance_m)} in {minutes:.0f} min of driving, {span}"
+
+
+def _score(judged: Judged) -> Text:
+    value = judged.score.value
+    if value is None:
+        return Text("Score: none")
+    colour = "green" if value >= 90 else "yellow" if value >= 75 else "red"
+    return Text.assemble("Score ", (f"{value:g}", f"bold {colour}"), " of 100")
+
+
+def _events(judged: Judged, units: Units) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("at", "event", "severity", "peak", "speed", "seconds", "seen by"):
+        table.add_column(name, justify="right" if name in ("peak", "speed", "seconds") else "left")
+    for event in judged.events:
+        table.add_row(*_row(event, units), style=_COLOURS[event.severity])
+    return table
+
+
+def _row(event: SafetyEvent, units: Units) -> tuple[str, ...]:
+    direction = event.evidence.get("direction")
+    name = str(event.kind).replace("_", " ") + (f" {direction}" if direction else "")
+    peak = f"{event.peak:.2f} g" if event.peak_unit == "g" else f"+{units.speed(event.peak)}"
+    at = f"{to_datetime(event.start_us).astimezone(units.zone):%H:%M:%S}"
+    seconds = f"{(event.end_us - event.start_us) / SECOND_US:.1f}"
+    return at, name, str(event.severity), peak, units.speed(event.speed_mps), seconds, str(event.evidence["source"])
+
+
+def _device(judged: Judged) -> str:
+    health = judged.health
+    parts = [f"GPS {health.gps_hz:g} Hz" if health.gps_hz else "no GPS"]
+    parts.append(f"accelerometer {health.imu_hz:g} Hz" if health.imu_hz else "no accelerometer")
+    if judged.drive.manifest.imu_frame is ImuFrame.VEHICLE:
+        parts.append("mounting as declared")
+    elif judged.rotations:
+        parts.append(f"mounting learned, within {judged.rotations[-1].error_deg:.1f} degrees")
+    elif health.imu_hz:
+        parts.append("mounting not known: judged by GPS")
+    gaps = health.gps_gaps + health.imu_gaps
+    parts += [f"{gaps} gaps"] if gaps else []
+    faults = health.imu_not_a_number + health.imu_wild + health.imu_stuck
+    parts += [f"{faults} samples not believed"] if faults else []
+    return "Device: " + ", ".join(parts)

@@ -1,0 +1,115 @@
+"""`rumblestrip judge` on files alone: any frame, any rate, with parts missing, with broken values in it."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import orjson
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from infra.contracts.telemetry import ImuFrame
+from infra.drives import Manifest, write_drive
+from scoring.judge import judge_app
+from tests.unit.scoring.road import START_US, Leg, any_rotation, drive, mounted, spoil
+from tests.unit.scoring.test_orientation import BRAKE, TOWN
+
+
+def write(folder, recording, frame=ImuFrame.UNKNOWN):
+    manifest = Manifest("van-1", "box-1", datetime.fromtimestamp(START_US / 1e6, UTC), imu_frame=frame)
+    write_drive(folder, manifest, recording.gps, recording.imu)
+    if not len(recording.gps):
+        (folder / "gps.parquet").unlink()
+    return folder
+
+
+def judge(*arguments):
+    done = CliRunner().invoke(judge_app, [str(a) for a in arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def lines(*arguments):
+    return [orjson.loads(line) for line in judge(*arguments, "--format", "jsonl").splitlines()]
+
+
+def of(type_, found):
+    return [line for line in found if line["type"] == type_]
+
+
+@pytest.fixture
+def phone(tmp_path):
+    """Brakes before its mounting can be known, and after."""
+    recording = drive(Leg(5), Leg(1.5, -0.8), *TOWN, *BRAKE, start_mps=22, noise_g=0.05)
+    return write(tmp_path / "phone", mounted(recording, any_rotation(5)))
+
+
+def test_a_phone_at_any_angle_is_judged_from_its_first_second(phone):
+    found = lines(phone)
+    (calibration,) = of("calibration", found)
+    forward = np.array(calibration["rotation"])[0]
+    assert np.degrees(np.arccos(forward @ any_rotation(5)[:, 0])) < 5
+    assert calibration["source"] == "learned"
+    assert calibration["quality"] > 0.5
+    events = of("event", found)
+    assert [(e["kind"], e["evidence"]["source"]) for e in events] == [("harsh_brake", "accelerometer")] * 2
+    assert [e["peak_g"] for e in events] == [pytest.approx(0.8, abs=0.08)] * 2
+
+
+def test_there_is_one_object_a_line_with_all_that_was_found(phone):
+    found = lines(phone)
+    assert [line["type"] for line in found] == ["calibration", "trip", "event", "event", "score", "device_health"]
+    (score,) = of("score", found)
+    assert score["value"] == pytest.approx(100 + sum(line["points"] for line in score["ledger"]))
+    assert of("device_health", found)[0]["imu_hz"] == 25
+
+
+def test_the_signals_are_in_the_vehicles_axes(phone, tmp_path):
+    judge(phone, "--signals", tmp_path / "signals.parquet")
+    table = pq.read_table(tmp_path / "signals.parquet")
+    truth = drive(Leg(5), Leg(1.5, -0.8), *TOWN, *BRAKE, start_mps=22, noise_g=0.05).imu
+    assert table["time_us"].to_numpy().tolist() == truth.time_us.tolist()
+    for column, true in (("accel_forward_mps2", truth.accel_x_mps2), ("accel_left_mps2", truth.accel_y_mps2)):
+        assert np.sqrt(np.mean((table[column].to_numpy() - true) ** 2)) < 0.5
+    assert np.nanmean(table["accel_up_mps2"].to_numpy()) == pytest.approx(9.8, abs=0.1)
+
+
+RATES = [(imu_hz, gps_hz) for imu_hz in (0, 1, 4, 10, 50, 100) for gps_hz in (0, 1, 5) if imu_hz or gps_hz]
+
+
+@pytest.mark.parametrize(("imu_hz", "gps_hz"), RATES)
+def test_any_rate_and_any_part_missing_is_taken(tmp_path, imu_hz, gps_hz):
+    recording = drive(*TOWN, Leg(2), Leg(3, -0.8), Leg(10), imu_hz=imu_hz, gps_hz=gps_hz, noise_g=0.01)
+    found = lines(write(tmp_path / "drive", recording, ImuFrame.VEHICLE))
+    kinds = [event["kind"] for event in of("event", found)]
+    judged = gps_hz > 0 or imu_hz >= 10
+    assert kinds == (["harsh_brake"] if judged else [])
+    value = of("score", found)[0]["value"]
+    assert value == (pytest.approx(95, abs=1) if gps_hz else None)
+
+
+def test_impossible_values_are_reported_as_device_health(tmp_path):
+    recording = drive(*TOWN, Leg(10))
+    folder = write(tmp_path / "drive", recording, ImuFrame.VEHICLE)
+    broken = spoil(spoil(recording, (20, 21), accel_x_mps2=-np.inf), (40, 44), accel_y_mps2=5.0)
+    table = pq.read_table(folder / "imu.parquet")
+    for name in ("accel_x_mps2", "accel_y_mps2"):
+        table = table.set_column(table.column_names.index(name), name, [getattr(broken.imu, name)])
+    pq.write_table(table, folder / "imu.parquet")
+    (health,) = of("device_health", found := lines(folder))
+    assert (health["imu_not_a_number"], health["imu_stuck"]) == (25, 100)
+    assert of("event", found) == []
+
+
+def test_a_drive_that_does_not_tell_its_mounting_says_so(tmp_path):
+    recording = mounted(drive(Leg(120), start_mps=25), any_rotation(1))
+    (calibration,) = of("calibration", lines(write(tmp_path / "drive", recording)))
+    assert (calibration["rotation"], calibration["quality"]) == (None, 0.0)
+    assert "mounting not known: judged by GPS" in judge(tmp_path / "drive")
+
+
+def test_the_page_for_people_names_score_reason_and_event(phone):
+    page = judge(phone)
+    assert "of 100" in page
+    assert "harsh brake" in page
+    assert "mounting learned" in page
