@@ -31,6 +31,7 @@ from vision.core.driver import (
 from vision.core.eyes import measure_aspect_ratio, usual_aspect_ratio
 from vision.core.rules import Finding, Judgement, finish
 from vision.evidence import take_still
+from vision.eye_state import BOTH, EyeStates
 from vision.frames import Picture, UnusableFrame, decode_picture
 from vision.models import FaceModel, Head, MediapipeFaces
 
@@ -220,7 +221,7 @@ class _Notes:
 
 def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Worker[DriverState]:
     """The eyes' worker on this bus and database. The face mesh is loaded at the first frame."""
-    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels)
+    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels, [EyeStates()])
     return Worker(step, bus, engine, settings, media)
 
 
@@ -236,7 +237,7 @@ def _frame(delivery: Delivery) -> Frame:
 
 
 def _glance(frame: Frame, seen: Look) -> Glance:
-    return Glance(frame.time_us, frame.driver_id, frame.speed_mps, seen.aspect_ratio)
+    return Glance(frame.time_us, frame.driver_id, frame.speed_mps, seen.aspect_ratio, seen.signals.get(BOTH))
 
 
 def _event(vehicle_id: str, state: DriverState, finding: Finding) -> SafetyEvent:

@@ -8,6 +8,7 @@ import pytest
 
 from infra.contracts.events import EventKind
 from tests.unit.vision.stories import CLIP, CLIP_FIRST, CLIP_FPS, START_US, deliveries, final_events, frame, run
+from vision.eye_state import EyeStates
 from vision.models import MediapipeFaces
 from vision.service import VisionStep
 
@@ -17,7 +18,7 @@ FIRST_DROWSY = 226  # after the baseline is learned
 
 @pytest.fixture(scope="module")
 def watched():
-    step = VisionStep(MediapipeFaces(), 4_200_000)
+    step = VisionStep(MediapipeFaces(), 4_200_000, [EyeStates()])
     names = sorted(path.name for path in CLIP.iterdir())
     frames = [frame(i, (CLIP / name).read_bytes(), fps=CLIP_FPS) for i, name in enumerate(names)]
     prepared = step.prepare(deliveries(frames))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infra.contracts.events import JsonObject
-from vision.core.eyes import Baseline, is_learned, learn, measure_openness
+from vision.core.eyes import Baseline, fuse_openness, is_learned, learn, measure_openness
 from vision.core.perclos import Bucket, Perclos
 from vision.core.rules import Closure, EyeState, Judgement, Sample, Spell, finish, is_moving, judge
 
@@ -26,12 +26,13 @@ class DriverState:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What one frame says about the driver. ``aspect_ratio`` is None where no eyes were seen."""
+    """What one frame says about the driver. ``aspect_ratio`` is None where no eyes were seen or they are too small."""
 
     time_us: int
     driver_id: str | None
     speed_mps: float | None
     aspect_ratio: float | None
+    shut_probability: float | None = None  # of the eye-state network
 
 
 def follow(state: DriverState, glance: Glance) -> tuple[DriverState, Judgement, float | None]:
@@ -43,10 +44,11 @@ def follow(state: DriverState, glance: Glance) -> tuple[DriverState, Judgement, 
 
 
 def see_openness(state: DriverState, glance: Glance) -> float | None:
-    """None where no eyes were seen, or this driver's usual is not known yet."""
-    if glance.aspect_ratio is None or not is_learned(state.baseline):
+    """None where no eyes were seen, or nothing can be said of them yet."""
+    if glance.aspect_ratio is None:
         return None
-    return measure_openness(state.baseline, glance.aspect_ratio)
+    relative = measure_openness(state.baseline, glance.aspect_ratio) if is_learned(state.baseline) else None
+    return fuse_openness(relative, glance.shut_probability)
 
 
 def change_driver(state: DriverState, driver_id: str | None) -> tuple[DriverState, Judgement]:
