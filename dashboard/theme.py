@@ -89,7 +89,7 @@ h1 { font-size: 1.7rem !important; padding: 0 0 .5rem !important; }
 h2 { font-size: 1.2rem !important; } h3 { font-size: 1.05rem !important; }
 .rs-muted { color: light-dark(#56616c, #a3afba); }
 .rs-small { font-size: .85rem; }
-.rs-row { display: grid; grid-template-columns: 96px minmax(0, 2.2fr) minmax(0, 1.6fr) minmax(0, 1.5fr) auto;
+.rs-row { display: grid; grid-template-columns: 96px minmax(0, 2.2fr) minmax(0, 1.6fr) minmax(0, 1.5fr) 9rem;
   gap: .2rem 1rem; align-items: center; }
 .rs-row > div { min-width: 0; } .rs-row b { font-weight: 600; }
 .rs-still { width: 96px; height: 54px; object-fit: cover; border-radius: .35rem; display: block;
@@ -116,7 +116,8 @@ h2 { font-size: 1.2rem !important; } h3 { font-size: 1.05rem !important; }
 .rs-ledger td.n, .rs-ledger th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .rs-ledger tr:last-child td { border-bottom: 0; font-weight: 600; }
 .rs-left { justify-content: flex-start; margin-bottom: .2rem; }
-.rs-figure { margin: 0; } .rs-figure img { width: 100%; border-radius: .5rem; display: block; }
+.rs-figure { margin: 0; } .rs-figure img { width: 100%; max-height: 25rem; object-fit: contain;
+  background: light-dark(#e6e8e3, #26303a); border-radius: .5rem; display: block; }
 .rs-driver { display: grid; grid-template-columns: 5rem minmax(0, 1.6fr) 1fr 1.2fr 1fr 120px; gap: .3rem 1rem;
   align-items: center; }
 .rs-number { font-size: 1.7rem; font-weight: 650; line-height: 1.1; }

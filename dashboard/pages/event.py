@@ -24,6 +24,7 @@ from infra.store.queries import ActionRow, EventRow, MediaRow, Neighbours
 from infra.store.reports import ScoreRow
 
 BEFORE, AFTER = timedelta(seconds=60), timedelta(seconds=60)  # of the track and the traces
+NEAREST_FIX = timedelta(seconds=5)  # further away it would mark another place
 LONGEST = timedelta(minutes=20)  # of an event that is drawn whole
 
 
@@ -208,7 +209,7 @@ def _footage(event: EventRow, media: list[MediaRow]) -> None:
 
 def _drawings(event: EventRow, track: pd.DataFrame, motion: pd.DataFrame, raw: pd.DataFrame | None) -> None:
     formats = words()
-    drawn = charts.event_map(track, event.lat, event.lon, formats)
+    drawn = charts.event_map(track, *_place(event, track), formats)
     st.subheader("Where", anchor=False)
     if drawn is None:
         st.caption("No position is known for this time.")
@@ -223,6 +224,17 @@ def _drawings(event: EventRow, track: pd.DataFrame, motion: pd.DataFrame, raw: p
         st.caption("No speed is known for this time.")
     if len(motion) or raw is not None:
         _acceleration(event, motion, raw)
+
+
+def _place(event: EventRow, track: pd.DataFrame) -> tuple[float | None, float | None]:
+    """The event's own position; of one found on frames, which carry none, that of the fix nearest in time."""
+    if event.lat is not None and event.lon is not None:
+        return event.lat, event.lon
+    away = (track["time"] - pd.Timestamp(event.start_at)).abs()
+    if away.empty or away.min() > NEAREST_FIX:
+        return None, None
+    fix = track.loc[away.idxmin()]
+    return float(fix["lat"]), float(fix["lon"])
 
 
 def _acceleration(event: EventRow, motion: pd.DataFrame, raw: pd.DataFrame | None) -> None:
