@@ -233,7 +233,7 @@ def _place(event: EventRow, track: pd.DataFrame) -> tuple[float | None, float | 
     away = (track["time"] - pd.Timestamp(event.start_at)).abs()
     if away.empty or away.min() > NEAREST_FIX:
         return None, None
-    fix = track.loc[away.idxmin()]
+    fix = track.iloc[int(away.to_numpy().argmin())]
     return float(fix["lat"]), float(fix["lon"])
 
 
