@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from rich.console import Group
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from sqlalchemy import Connection, func, select
 
@@ -46,14 +48,23 @@ def summarise(connection: Connection, settings: Settings) -> Group:
     """Trips, events, scores and counts. Long lists are cut, and say so."""
     units = Units.of(settings)
     return Group(
-        _trips(connection, units), _events(connection, units), _drivers(connection, units), _counts(connection)
+        _or_say(_trips(connection, units), "No trips: a trip begins at 8 km/h (5 mph)."),
+        _or_say(_events(connection, units), "No safety events."),
+        _or_say(_drivers(connection, units), "No driver scores: the drives name no driver."),
+        _or_say(_counts(connection), "Nothing was received."),
     )
 
 
+def _or_say(table: Table, words: str) -> RenderableType:
+    return Padding(table if table.row_count else words, (1, 0, 0, 0))
+
+
 def _table(title: str, columns: Iterable[str], right: Iterable[str] = ()) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+    )
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=name in ("start", "time"))
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
     return table
 
 
@@ -70,7 +81,7 @@ def _trips(connection: Connection, units: Units) -> Table:
 
 
 def _events(connection: Connection, units: Units) -> Table:
-    columns = ("time", "driver", "event", "severity", "peak", "speed", "state")
+    columns = ("time", "driver", "event", "severity", "peak", "speed", "review")
     table = _table("Safety events", columns, columns[4:6])
     rows = queries.events(connection, queries.EventFilter(), limit=MOST_ROWS)
     for event in sorted(rows, key=lambda event: event.start_at):
@@ -84,8 +95,8 @@ def _events(connection: Connection, units: Units) -> Table:
 
 
 def _drivers(connection: Connection, units: Units) -> Table:
-    columns = ("driver", "score (0 to 100)", "distance", "driving", "events", "over the limit")
-    table = _table("Driver scores", columns, columns[1:])
+    columns = ("driver", "score", "distance", "driving", "events", "over the limit")
+    table = _table("Driver scores (0 to 100)", columns, columns[1:])
     for driver in reports.drivers(connection, *_EVER):
         score = "not enough driven" if driver.value is None else f"{driver.value:.0f}"
         over = (
