@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -31,11 +32,13 @@ class Door:
     producer: Producer
     clock: Clock
 
-    async def admit(self, request: Request) -> Identity:
+    @asynccontextmanager
+    async def admitted(self, request: Request) -> AsyncIterator[Identity]:
         """Who is asking, before a byte of the body is read. Raises Problem 401, 429 or 503."""
         identity = await self.tokens.identify(request)
         self.quota.spend(identity.device_id, self.clock.now_us())
-        return identity
+        with self.quota.place(identity.device_id):
+            yield identity
 
     async def publish(self, topic: str, messages: Sequence[codec.Message]) -> None:
         """Return when the broker has all of them. Raises Problem 413 or 503; the device then sends all again,

@@ -55,6 +55,7 @@ _MEANINGS = {
     "400": "The body cannot be read",
     "401": "No token, or one unknown or revoked (a revocation is noticed within 15 s)",
     "403": "The body names another vehicle or device than the token's",
+    "408": "The body did not come in time; send the same again",
     "413": "Too large: body, decompressed body, rows, frames or pixels",
     "415": "Another media type or encoding than those taken here",
     "422": "Read, and nothing in it can be used; names the field and the reason",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ VERSION = 1
 MAX_BATCHES = 1_000  # a request; at 10 s each, nearly three hours of store-and-forward
 MAX_TEXT = 128  # characters of boot_id and driver_id
 _MAX_SEQUENCE = 2**62
+_VALUES_BESIDE = 100  # of a batch, beside its samples: names, and fields that are not known here
 _MAX_TIME_MS = 2.0**53 / 1000  # so that microseconds are exact in a float64
 
 _INT8, _INT64 = pa.int8(), pa.int64()
@@ -58,6 +59,7 @@ def from_json(body: bytes, owner: Owner, max_rows: int) -> list[RawBatch]:
 
     Raises Problem 400, 403, 413 or 422; a column that cannot be read becomes a fault of its batch.
     """
+    _check_values(body.count(b","), max_rows)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -150,10 +152,11 @@ def from_arrow(body: bytes, owner: Owner, max_rows: int) -> list[RawBatch]:
     Raises Problem 400, 403, 413 or 422; a column that cannot be read becomes a fault of its batch.
     """
     try:
-        tables = list(read_stream(body))
+        tables = list(islice(read_stream(body), MAX_BATCHES + 1))
     except DecodeError as error:
         raise Problem(400, "not_arrow", f"The body is not an Arrow IPC stream: {error}"[:300]) from error
-    _check_count(sum(t.num_rows for t in tables))
+    batches = sum(t.num_rows for t in tables)
+    _check_count(max(batches, len(tables)) if batches else 0)
     wide = max((t.num_columns for t in tables), default=0)
     if wide > 1_000:
         raise Problem(422, "too_many_columns", f"{wide} columns.")
@@ -294,6 +297,12 @@ def _check_count(count: int) -> None:
     if not 0 < count <= MAX_BATCHES:
         status, reason = (413, "too_many_batches") if count else (422, "no_batch")
         raise Problem(status, reason, f"{count} batches; from 1 to {MAX_BATCHES} are taken.", field="batches")
+
+
+def _check_values(values: int, most_rows: int) -> None:
+    """Before JSON is parsed: 32 MB of `[],[],…` would become a gigabyte of lists. Between two values is a comma."""
+    if values > most_rows * len(GPS_DTYPES) + MAX_BATCHES * _VALUES_BESIDE:
+        raise Problem(413, "too_many_rows", f"{values} values; at most {most_rows} samples are taken in a request.")
 
 
 def _check_rows(rows: int, most: int) -> None:

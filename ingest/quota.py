@@ -1,11 +1,16 @@
-"""So many requests per device and minute."""
+"""So many requests per device and minute, and at once."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from infra.clock import SECOND_US
 from ingest.problems import Problem
 
 MINUTE_US = 60 * SECOND_US
+MOST_AT_ONCE = 16  # of one device, which has no need of more than one; each may hold a body of megabytes
 
 
 class Quota:
@@ -19,6 +24,21 @@ class Quota:
         self._per_minute = per_minute
         self._minute = 0
         self._used: dict[str, int] = {}
+        self._under_way: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, device_id: str) -> Iterator[None]:
+        """A request that is under way. Raises Problem 429 when too many are."""
+        if self._under_way[device_id] >= MOST_AT_ONCE:
+            detail = f"{MOST_AT_ONCE} requests of a device are served at once; wait for their answers."
+            raise Problem(429, "too_many_at_once", detail, retry_after_s=1)
+        self._under_way[device_id] += 1
+        try:
+            yield
+        finally:
+            self._under_way[device_id] -= 1
+            if not self._under_way[device_id]:
+                del self._under_way[device_id]
 
     def spend(self, device_id: str, now_us: int) -> None:
         """Count a request. Raises Problem 429 when the minute's are spent."""

@@ -37,25 +37,25 @@ def router(door: Door) -> APIRouter:
         Answered when the broker has them. Frames that cannot be used are left out and named in the answer; drop
         them: their sequence numbers are used up.
         """
-        identity = await door.admit(request)
-        received_us = door.clock.now_us()
-        limits = Limits.of(door.settings, received_us)
-        frames: list[Frame] = []  # and what stands in for those refused
-        rejected: list[Problem] = []
-        sent = await _sent(request, door)
-        for index, (meta, jpeg) in enumerate(sent):
-            try:
-                frames.append(read_frame(meta, jpeg, identity, limits))
-            except Problem as problem:
-                problem.more["index"] = index
-                rejected.append(problem)
-                instead = stand_in(meta, identity, limits, problem)
-                frames += [instead] if instead else []
-        if frames:
-            await door.publish(topics.FRAMES, frames)
-        if len(rejected) == len(sent):
-            raise rejected[0]
-        return _answer(len(sent) - len(rejected), rejected)
+        async with door.admitted(request) as identity:
+            received_us = door.clock.now_us()
+            limits = Limits.of(door.settings, received_us)
+            frames: list[Frame] = []  # and what stands in for those refused
+            rejected: list[Problem] = []
+            sent = await _sent(request, door)
+            for index, (meta, jpeg) in enumerate(sent):
+                try:
+                    frames.append(read_frame(meta, jpeg, identity, limits))
+                except Problem as problem:
+                    problem.more["index"] = index
+                    rejected.append(problem)
+                    instead = stand_in(meta, identity, limits, problem)
+                    frames += [instead] if instead else []
+            if frames:
+                await door.publish(topics.FRAMES, frames)
+            if len(rejected) == len(sent):
+                raise rejected[0]
+            return _answer(len(sent) - len(rejected), rejected)
 
     return routes
 
@@ -73,8 +73,10 @@ async def _sent(request: Request, door: Door) -> Sequence[Sent]:
         raise Problem(415, "unknown_media_type", detail[:300], field="Content-Type")
     try:
         body: bytes | Problem = await read_body(request, door.settings.max_body_bytes)
-    except Problem as too_large:
-        body = too_large
+    except Problem as problem:
+        if problem.status != 413:  # of any other the device tries again, with the same sequence
+            raise
+        body = problem
     _BYTES.inc(len(body) if isinstance(body, bytes) else 0)
     return [(dict(request.query_params), body)]
 

@@ -46,20 +46,20 @@ def router(door: Door) -> APIRouter:
         """Samples of GPS and IMU, in columns. Answered when the broker has them.
 
         Bad rows are left out and named in the answer. Send every batch with the next `sequence`, starting from 0
-        at each boot; send a batch again, unchanged, after 429, 503 or no answer; drop it after any other 4xx.
+        at each boot; send a batch again, unchanged, after 408, 429, 503 or no answer; drop it after any other 4xx.
         """
-        identity = await door.admit(request)
-        received_us = door.clock.now_us()
-        form = _form(request)
-        body = await read_body(request, door.settings.max_body_bytes)
-        _BYTES.inc(len(body))
-        encoding = request.headers.get("content-encoding", "")
-        decode = partial(_decode, form, body, encoding, identity, limits=door.settings, received_us=received_us)
-        raws, judged = decode() if len(body) < INLINE_BYTES else await asyncio.to_thread(decode)
-        batches = [_message(r, j, identity, received_us) for r, j in zip(raws, judged, strict=True)]
-        await door.publish(topics.TELEMETRY, batches)
-        _count(judged)
-        return _answer(judged)
+        async with door.admitted(request) as identity:
+            received_us = door.clock.now_us()
+            form = _form(request)
+            body = await read_body(request, door.settings.max_body_bytes)
+            _BYTES.inc(len(body))
+            encoding = request.headers.get("content-encoding", "")
+            decode = partial(_decode, form, body, encoding, identity, limits=door.settings, received_us=received_us)
+            raws, judged = decode() if len(body) < INLINE_BYTES else await asyncio.to_thread(decode)
+            batches = [_message(r, j, identity, received_us) for r, j in zip(raws, judged, strict=True)]
+            await door.publish(topics.TELEMETRY, batches)
+            _count(judged)
+            return _answer(judged)
 
     return routes
 

@@ -15,6 +15,7 @@ from infra.runtime.worker import Worker
 from infra.settings import Settings
 from infra.store.media import MediaStore
 from ingest.gateway import build_app
+from ingest.patience import ImpatientProtocol
 from ingest.recorder import Devices, Recorder
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Gateway:
             app,
             host=host,
             port=port,
+            http=ImpatientProtocol,
             log_level="warning",
             access_log=False,  # 400 requests a second; the metrics count them
             lifespan="off",

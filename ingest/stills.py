@@ -19,6 +19,12 @@ from ingest.forms import Unusable, read_times, text, whole
 from ingest.problems import Problem
 
 _END_MARKER = b"\xff\xd9"
+_SCAN_BEGINS = b"\xff\xda"
+_PICTURE_BEGINS = frozenset(
+    {_SCAN_BEGINS, *(bytes((0xFF, n)) for n in range(0xC0, 0xD0) if n not in (0xC4, 0xC8, 0xCC))}
+)
+_MOST_SEGMENTS = 400  # a colour profile may take 255
+_MOST_SCANS = 100  # progressive pictures have about 10
 _TAIL_BYTES = 1_024  # some cameras pad or append after the end marker
 _OTHER_FORMATS = {
     b"\x89PNG": "PNG",
@@ -95,12 +101,31 @@ def _check_image(jpeg: bytes, most_pixels: int) -> None:
     if not jpeg.startswith(b"\xff\xd8"):
         name = next((n for magic, n in _OTHER_FORMATS.items() if jpeg.startswith(magic)), "not an image known here")
         raise Problem(415, "not_jpeg", f"The still is {name}: convert it to JPEG.", field="files")
+    _check_segments(jpeg)
     width, height = _size(jpeg)
     if width * height > most_pixels:
         detail = f"{width} x {height} pixels; at most {most_pixels} are taken: scale it down."
         raise Problem(413, "too_many_pixels", detail, field="files")
     if _END_MARKER not in jpeg[-_TAIL_BYTES:]:
         raise Problem(422, "truncated", "The JPEG has no end: it was cut off.", field="files")
+
+
+def _check_segments(jpeg: bytes) -> None:
+    """Few segments before the picture, and few scans of it: each costs Pillow more time than its bytes suggest.
+
+    Of 4 MB in the smallest segments it takes seconds to find the size, of as many scans minutes to decode.
+    """
+    at = 2
+    for _ in range(_MOST_SEGMENTS):
+        marker = jpeg[at : at + 2]
+        if len(marker) < 2 or marker in _PICTURE_BEGINS:
+            break
+        segment = marker[0] == 0xFF and marker[1] not in (0x00, 0xFF)
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4]) if segment else 1
+    else:
+        raise Problem(422, "broken_image", "The JPEG has too many segments before its picture.", field="files")
+    if jpeg.count(_SCAN_BEGINS) > _MOST_SCANS:
+        raise Problem(422, "broken_image", f"The JPEG has over {_MOST_SCANS} scans.", field="files")
 
 
 def _size(jpeg: bytes) -> tuple[int, int]:

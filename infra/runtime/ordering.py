@@ -20,6 +20,8 @@ from infra.contracts.frames import Frame
 BOOTS_KEPT = 8  # a copy from a boot further back would be taken for a new boot
 GAPS_KEPT = 64  # of a boot; late comers of an older gap are dropped as duplicates
 
+MOST_MISSING = 1_000_000
+
 Source = tuple[str, str, str]
 """(topic, device, camera or nothing)"""
 
@@ -53,12 +55,13 @@ class Boot:
     gaps: list[tuple[int, int]] = field(default_factory=list)  # first and one past the last given up, rising
 
     def pass_over(self, sequence: int) -> int:
-        """Go on after this number; what lies before it is given up. Returns how many those are."""
+        """Go on after this number; what lies before it is given up. Returns how many those are, at most a million:
+        a device that jumps further lost no such number, and a few such jumps would overflow the stored count."""
         missing = sequence - self.next
         if missing:
             self.gaps = [*self.gaps, (self.next, sequence)][-GAPS_KEPT:]
         self.next = sequence + 1
-        return missing
+        return min(missing, MOST_MISSING)
 
     def fill(self, sequence: int) -> bool:
         """Take a number out of the gap it lies in. False: it lies in none."""

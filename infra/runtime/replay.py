@@ -247,7 +247,8 @@ class _Line:
 
 
 def _worth_a_retry(answer: httpx.Response) -> bool:
-    return answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.is_server_error
+    again = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT)
+    return answer.status_code in again or answer.is_server_error
 
 
 def _retry_after_s(answer: httpx.Response | None) -> float | None:
