@@ -72,7 +72,14 @@ def simulate_vehicle(
     return manifest, risk, drive
 
 
-def write_fleet(out: Path, vehicles: int, seconds: float, seed: int, faults: Faults = Faults()) -> str:
+def write_fleet(
+    out: Path,
+    vehicles: int,
+    seconds: float,
+    seed: int,
+    faults: Faults = Faults(),
+    noise: Noise = Noise(),  # noqa: B008 (frozen)
+) -> str:
     """Write the fleet's drives, ``truth.parquet``, ``drivers.parquet`` and ``plan.parquet``. Returns a line to print.
 
     Raises:
@@ -84,7 +91,7 @@ def write_fleet(out: Path, vehicles: int, seconds: float, seed: int, faults: Fau
     drivers: list[dict[str, object]] = []
     arrivals: list[dict[str, object]] = []
     for index in track(range(vehicles), description="simulating", transient=True):
-        manifest, risk, drive = simulate_vehicle(seed, index, seconds)
+        manifest, risk, drive = simulate_vehicle(seed, index, seconds, noise)
         folder = out / DRIVES / manifest.vehicle_id
         write_drive(folder, manifest, drive.gps, drive.imu)
         who: dict[str, object] = {"vehicle_id": manifest.vehicle_id, "driver_id": manifest.driver_id}
