@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +27,7 @@ from infra.store.tables import app_session, app_user
 COOKIE = "rumblestrip_session"
 LINK_FILE = "sign-in-link"  # in the data folder, mode 0600: SHA-256 of the token of a link not yet used
 LINK_USER = "first-start"  # who signs in by link; not in app_user, and no account may be called so
+LINK_LASTS_S = 24 * 3600.0  # it stands in the terminal's history, and in the log of a container
 TOKEN_BYTES = 32  # 256 bit: guessing is hopeless, so that a plain SHA-256 is enough in storage
 
 IDLE = timedelta(hours=12)  # a working day; then the password is asked for again
@@ -33,6 +38,8 @@ MOST_PASSWORD = 200  # argon2 would read megabytes
 
 ATTEMPTS_PER_NAME = parse("5 per 5 minute")
 ATTEMPTS_PER_ADDRESS = parse("30 per 5 minute")
+MOST_HASHING = 2
+HASHING_WAIT_S = 2.0
 _HASHER = PasswordHasher()  # argon2id with the library's parameters, RFC 9106's second set
 _NO_ONE = "$argon2id$v=19$m=65536,t=3,p=4$aw9/fFW3ZRyydMhP5MLKHw$enXlrKY21wwQk7v1resgGWFsc549AuhywA64fGyUUj0"
 
@@ -64,6 +71,18 @@ class Throttle:
 
     def __init__(self) -> None:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._hashing = threading.BoundedSemaphore(MOST_HASHING)
+
+    @contextmanager
+    def hashing(self) -> Iterator[None]:
+        """A place for one password check, which takes 64 MB and tenths of a second. Raises SignInRefused when none
+        is free: many addresses at once shall not take the memory, nor the threads that serve who is signed in."""
+        if not self._hashing.acquire(timeout=HASHING_WAIT_S):
+            raise SignInRefused("Too many people sign in at once. Try again in a moment.")
+        try:
+            yield
+        finally:
+            self._hashing.release()
 
     def take(self, username: str, address: str) -> None:
         """Raises SignInRefused after too many attempts, right or wrong."""
@@ -98,7 +117,8 @@ def check_password(connection: Connection, username: str, password: str) -> Pers
     Raises:
         SignInRefused: always with the same words.
     """
-    row = connection.execute(select(app_user).where(app_user.c.username == username)).first()
+    known = username.replace("\0", "\ufffd")  # PostgreSQL takes no NUL, and no account has one
+    row = connection.execute(select(app_user).where(app_user.c.username == known)).first()
     stored = row.password_hash if row else _NO_ONE
     if not _matches(stored, password) or row is None or row.disabled_at is not None:
         raise SignInRefused("Name or password is not right, or the account is disabled.")
@@ -173,7 +193,7 @@ def _digest(token: str) -> str:
 
 
 def issue_link_token(data_dir: Path) -> str:
-    """A new token for one sign-in as manager; one issued before is no longer good.
+    """A new token for one sign-in as manager within a day; one issued before is no longer good.
 
     Whoever can write into the data folder is in charge of everything in it anyway.
     """
@@ -191,7 +211,8 @@ def redeem_link_token(data_dir: Path, token: str) -> bool:
     link = data_dir / LINK_FILE
     claimed = data_dir / f".{LINK_FILE}.{secrets.token_hex(4)}"
     try:
-        if not secrets.compare_digest(link.read_text(), _digest(token)):
+        fresh = time.time() - link.stat().st_mtime < LINK_LASTS_S
+        if not (secrets.compare_digest(link.read_text(), _digest(token)) and fresh):
             return False
         link.rename(claimed)
         stored = claimed.read_text()

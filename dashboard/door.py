@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import logging
 from pathlib import PurePosixPath
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 from uuid import UUID
 
 from sqlalchemy import Engine
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 FOOTAGE = "/footage"
+MOST_FORM_BYTES = 8_192  # name, password and address of a page, each letter as %XX%XX
+FORM_WAIT_S = 15.0
 ICON = "/favicon.png"  # Streamlit asks for this name; browsers read what it holds by its type
 _AWAY = (SQLAlchemyError, StoreUnavailable)
 _OPEN = ("/_stcore/health", "/_stcore/host-config", "/static/", ICON, SIGN_IN)  # hold nothing of the fleet
@@ -67,7 +70,7 @@ class Door:
     def sign_in(self, username: str, password: str, address: str) -> str:
         """A session's token. Raises SignInRefused."""
         self.throttle.take(username, address)
-        with self.engine.begin() as connection:
+        with self.throttle.hashing(), self.engine.begin() as connection:
             person = auth.check_password(connection, username, password)
             self.throttle.forgive(username)
             return auth.open_session(connection, person.username, to_datetime(self.clock.now_us()))
@@ -114,9 +117,11 @@ class Door:
     async def _take_sign_in(self, request: Request) -> Response:
         if not same_origin(request):
             return PlainTextResponse("This form was sent from another site.", 403)
-        form = await request.form(max_files=0, max_fields=10)
-        username, password = str(form.get("username", "")), str(form.get("password", ""))
-        goal = local_path(str(form.get("next", "/")))
+        form = await read_form(request)
+        if form is None:
+            return PlainTextResponse("This form is too long, or too slow in coming.", 413)
+        username, password = form.get("username", ""), form.get("password", "")
+        goal = local_path(form.get("next", "/"))
         address = request.client.host if request.client else ""
         try:
             token = await run_in_threadpool(self.sign_in, username, password, address)
@@ -207,6 +212,20 @@ def local_path(goal: str | None) -> str:
     """The path to go on to: one of ours, never another site's."""
     usable = goal and goal.startswith("/") and not goal.startswith(("//", "/\\", SIGN_IN)) and goal.isprintable()
     return quote(goal, safe="/?&=%-_.~:,+") if usable and goal else "/"
+
+
+async def read_form(request: Request) -> dict[str, str] | None:
+    """The fields of a form, which anyone may send: None when it is over MOST_FORM_BYTES or takes too long."""
+    body = b""
+    try:
+        async with asyncio.timeout(FORM_WAIT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_FORM_BYTES:
+                    return None
+    except TimeoutError:
+        return None
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def same_origin(connection: HTTPConnection) -> bool:
