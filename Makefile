@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 SERVICE ?= gateway
 
-.PHONY: help demo test lint bench bench-ingest run clean constraints
+.PHONY: help demo test lint bench bench-ingest bench-detect run clean constraints
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,6 +23,9 @@ bench: bench-ingest  ## figures to build/bench/*.json
 
 bench-ingest: $(VENV)/.installed-dev  ## gateway, Kafka, workers, TimescaleDB: data points per second
 	@$(BIN)/python -m tests.bench.ingest $(ARGS)
+
+bench-detect: $(VENV)/.installed-dev  ## detectors on recordings: recall, false alarms, mounting, points per second
+	@$(BIN)/python -m tests.bench.detect $(ARGS)
 
 run: $(VENV)/.installed  ## one service: make run SERVICE=gateway
 	@$(BIN)/rumblestrip run $(SERVICE) $(ARGS)

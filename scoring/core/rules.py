@@ -45,9 +45,9 @@ class SpeedingBand:
 
 
 SPEEDING_BANDS = (
-    SpeedingBand("light", 0.0, 120.0, Severity.LOW),
-    SpeedingBand("moderate", 0.1, 30.0, Severity.MODERATE),
-    SpeedingBand("heavy", 0.2, 15.0, Severity.HIGH),
+    SpeedingBand("light", 0.0, 60.0, Severity.LOW),
+    SpeedingBand("moderate", 0.1, 20.0, Severity.MODERATE),
+    SpeedingBand("heavy", 0.2, 10.0, Severity.HIGH),
     SpeedingBand("severe", 0.3, 5.0, Severity.CRITICAL),
 )
 

@@ -21,12 +21,12 @@ def cruise(over_percent: float, for_s: float, limit_mps: float = LIMIT):
 @pytest.mark.parametrize(
     ("over_percent", "for_s", "severity"),
     [
-        (5, 60, None),
-        (5, 125, Severity.LOW),
-        (15, 20, None),
-        (15, 35, Severity.MODERATE),
-        (25, 10, None),
-        (25, 20, Severity.HIGH),
+        (5, 50, None),
+        (5, 65, Severity.LOW),
+        (15, 15, None),
+        (15, 25, Severity.MODERATE),
+        (25, 8, None),
+        (25, 12, Severity.HIGH),
         (40, 4, None),
         (40, 6, Severity.CRITICAL),
     ],
