@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 from infra import migrations
 from infra.bus.memory import MemoryBus
 from infra.bus.port import Bus
-from infra.settings import Settings
+from infra.settings import Settings, SettingsError
 from infra.store.embedded import of_settings
 from infra.store.engine import make_engine
 from infra.store.media import LocalMedia
@@ -54,19 +54,31 @@ def open_bus(settings: Settings, engine: Engine) -> Bus:
     Raises:
         BusUnavailable: no broker answers.
     """
-    bus: Bus
     if settings.bus == "kafka":
-        from infra.bus.kafka import KafkaBus
+        return open_kafka(settings)
+    bus = MemoryBus(settings.lanes, settings.max_message_bytes, begins=furthest_offsets(engine))
+    bus.ensure_topics()
+    return bus
 
-        bus = KafkaBus(
-            settings.kafka_bootstrap,
-            settings.lanes,
-            settings.topic_prefix,
-            max_message_bytes=settings.max_message_bytes,
-            retention_hours=settings.topic_retention_hours,
-        )
-    else:
-        bus = MemoryBus(settings.lanes, settings.max_message_bytes, begins=furthest_offsets(engine))
+
+def open_kafka(settings: Settings) -> Bus:
+    """A bus on the brokers of these settings, with its topics.
+
+    Raises:
+        SettingsError: the settings name a memory bus.
+        BusUnavailable: no broker answers.
+    """
+    if settings.bus != "kafka":
+        raise SettingsError("the bus is in memory; set RUMBLESTRIP_BUS=kafka and RUMBLESTRIP_KAFKA_BOOTSTRAP=host:port")
+    from infra.bus.kafka import KafkaBus
+
+    bus = KafkaBus(
+        settings.kafka_bootstrap,
+        settings.lanes,
+        settings.topic_prefix,
+        max_message_bytes=settings.max_message_bytes,
+        retention_hours=settings.topic_retention_hours,
+    )
     bus.ensure_topics()
     return bus
 

@@ -223,6 +223,7 @@ class Broker:
     def _locked(self) -> Iterator[None]:
         """One process at a time starts or stops the broker of a folder."""
         self.home.mkdir(parents=True, exist_ok=True)
+        self.home.chmod(0o700)  # the log holds pictures of people, and Kafka writes it for everybody to read
         with (self.home / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -274,7 +274,7 @@ def topics() -> None:
     Example: RUMBLESTRIP_BUS=kafka rumblestrip topics
     """
     from infra.contracts.topics import ALERTS, LANED_TOPICS
-    from infra.runtime.single import open_kafka
+    from infra.runtime.adapters import open_kafka
 
     bus = open_kafka(_settings())
     for topic in (*LANED_TOPICS, ALERTS):

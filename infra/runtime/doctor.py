@@ -159,13 +159,31 @@ def _schema(url: str) -> Iterator[Finding]:
 
 
 def _timescale(settings: Settings) -> Iterator[Finding]:
-    built = settings.timescaledb
+    if settings.database_url is not None:
+        yield _extension(settings.database_url.get_secret_value())
+        return
+    from infra.store.pginstall import built_timescaledb
+
+    built = built_timescaledb(settings)
     there = built is not None and (built / "lib").is_dir() and (built / "share").is_dir()
     if built is not None and not there:
         yield Finding("TimescaleDB", False, f"RUMBLESTRIP_TIMESCALEDB names {built}, which has no lib and share")
         return
     how = "rumblestrip services build-timescaledb, or set RUMBLESTRIP_TIMESCALEDB; works without, larger and slower"
     yield Finding("TimescaleDB", there, f"built copy in {built}" if there else how, needed=False)
+
+
+def _extension(url: str) -> Finding:
+    from sqlalchemy import text
+
+    from infra.store.engine import make_engine
+
+    engine = make_engine(url, "rumblestrip doctor")
+    with engine.connect() as connection:
+        found = connection.scalar(text("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"))
+    engine.dispose()
+    how = "not in this database: tables are plain, larger and slower"
+    return Finding("TimescaleDB", found is not None, f"{found} in the database" if found else how, needed=False)
 
 
 def _java(_: Settings) -> Iterator[Finding]:

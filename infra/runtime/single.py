@@ -9,15 +9,16 @@ from collections.abc import Callable
 
 from prometheus_client import start_http_server
 
-from infra.bus.port import Bus
 from infra.clock import SystemClock
-from infra.runtime.adapters import open_bus, open_database, open_media
+from infra.runtime.adapters import open_database, open_kafka, open_media
 from infra.runtime.rooms import WORKERS, build
 from infra.runtime.timetable import timetable
 from infra.settings import Settings, SettingsError
 from infra.store.engine import plain_url
 
 logger = logging.getLogger(__name__)
+
+OURS = ("infra", "ingest", "vision", "scoring", "dashboard")
 
 
 def run_service(service: str, settings: Settings, metrics_port: int = 0) -> None:
@@ -29,6 +30,7 @@ def run_service(service: str, settings: Settings, metrics_port: int = 0) -> None
     """
     if settings.database_url is None:
         raise SettingsError("`run` needs RUMBLESTRIP_DATABASE_URL; for everything in one process: rumblestrip up")
+    tell_what_happens(settings.log_level)
     if metrics_port:
         start_http_server(metrics_port)
     if service == "dashboard":
@@ -39,33 +41,28 @@ def run_service(service: str, settings: Settings, metrics_port: int = 0) -> None
         _run_worker(service, settings)
 
 
-def open_kafka(settings: Settings) -> Bus:
-    """The bus, if it is a real one. Raises SettingsError otherwise."""
-    if settings.bus != "kafka":
-        raise SettingsError("the bus is in memory; set RUMBLESTRIP_BUS=kafka and RUMBLESTRIP_KAFKA_BOOTSTRAP=host:port")
-    from infra.bus.kafka import KafkaBus
-
-    bus = KafkaBus(settings.kafka_bootstrap, settings.lanes, settings.topic_prefix)
-    bus.ensure_topics()
-    return bus
+def tell_what_happens(level: str) -> None:
+    """Log our own rooms at this level, with times; libraries at warnings."""
+    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    for room in OURS:
+        logging.getLogger(room).setLevel(level)
 
 
 def _run_worker(service: str, settings: Settings) -> None:
     assert service in WORKERS
-    open_kafka(settings).close()
+    bus = open_kafka(settings)
     with open_database(settings) as engine:
-        bus = open_bus(settings, engine)
         worker = build(service, settings, bus, engine, open_media(settings))
         on_signal(worker.stop)
-        logger.info("%s at work", service)
+        logger.info("%s at work on %s", service, settings.kafka_bootstrap)
         worker.run()
+        logger.info("%s stopped", service)
         bus.close()
 
 
 def _run_gateway(settings: Settings) -> None:
-    open_kafka(settings).close()
+    bus = open_kafka(settings)
     with open_database(settings) as engine:
-        bus = open_bus(settings, engine)
         gateway = build("gateway", settings, bus, engine, SystemClock())
         stopping = threading.Event()
         plan = timetable(settings, bus, engine, open_media(settings), SystemClock())
