@@ -31,7 +31,8 @@ def traffic(arrivals: Sequence[Arrival], *others: Sent) -> list[Sent]:
     begin, end = (at([a.arrival_us for a in arrivals]) for at in (min, max))
     times = [*range(begin, end, TICK_US), end + AFTER_US // 2, end + AFTER_US]
     ticks = [Sent(at_us, topic, "", encode_tick(at_us)) for at_us in times for topic in LANED_TOPICS]
-    return sorted([*batches, *ticks, *others], key=lambda sent: sent.arrival_us)
+    whole_ms = [sent._replace(arrival_us=sent.arrival_us // 1000 * 1000) for sent in (*batches, *ticks, *others)]
+    return sorted(whole_ms, key=lambda sent: sent.arrival_us)  # Kafka keeps milliseconds
 
 
 def publish(bus: Bus, messages: Iterable[Sent]) -> None:
