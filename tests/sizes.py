@@ -1,4 +1,4 @@
-"""Checks the sizes of the house: functions with a median of at most 10 lines, p90 35, none over 60; files discussed at 400."""
+"""Checks the sizes of the house: functions with a median of 10 lines at most, p90 35, none over 60; files under 400."""
 
 from __future__ import annotations
 
