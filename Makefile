@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 SERVICE ?= gateway
 
-.PHONY: help demo test lint bench bench-ingest bench-detect run clean constraints
+.PHONY: help demo test lint bench bench-ingest bench-detect bench-formulas run clean constraints
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -26,6 +26,9 @@ bench-ingest: $(VENV)/.installed-dev  ## gateway, Kafka, workers, TimescaleDB: d
 
 bench-detect: $(VENV)/.installed-dev  ## detectors on recordings: recall, false alarms, mounting, points per second
 	@$(BIN)/python -m tests.bench.detect $(ARGS)
+
+bench-formulas: $(VENV)/.installed-dev  ## formulas of the score side by side: true risk, stability, how often the interval holds
+	@$(BIN)/python -m tests.bench.formulas $(ARGS)
 
 run: $(VENV)/.installed  ## one service: make run SERVICE=gateway
 	@$(BIN)/rumblestrip run $(SERVICE) $(ARGS)
