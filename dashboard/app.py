@@ -9,9 +9,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard import labels
 from dashboard.auth import Person
+from dashboard.contents import pages_for
 from dashboard.data import person_signed_in, settings
 from dashboard.door import SIGN_IN, SIGN_OUT
-from dashboard.navigation import pages_for, remember
+from dashboard.navigation import remember
 from dashboard.theme import ICON_SVG, STYLE
 from infra.store.engine import StoreUnavailable
 
