@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine
@@ -33,6 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.register_profile("no deadline", deadline=None)  # a busy machine is no mistake of the code
+    hypothesis.settings.load_profile("no deadline")
     config.addinivalue_line("markers", "bus(kind): the test is about this bus alone")
     config.addinivalue_line("markers", "store(kind): the test is about this store alone")
     config.stash[MISSING] = {}
