@@ -38,12 +38,12 @@ _TAKE = text(
     "RETURNING vehicle_id, at"
 )
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM unnest(CAST(:keys AS text[])) AS key")
-_TRIP_COLUMNS = (
+TRIP_COLUMNS = (
     "trip.trip_id, trip.vehicle_id, trip.driver_id, trip.start_at, trip.end_at, trip.distance_m, trip.driving_s, "
     "trip.limit_known_s, trip.over_light_s, trip.over_moderate_s, trip.over_heavy_s, trip.over_severe_s"
 )
 _TRIPS_AT = text(
-    f"SELECT DISTINCT {_TRIP_COLUMNS} FROM trip "
+    f"SELECT DISTINCT {TRIP_COLUMNS} FROM trip "
     "JOIN unnest(CAST(:vehicles AS text[]), CAST(:times AS timestamptz[])) AS due (vehicle_id, at) "
     "ON trip.vehicle_id = due.vehicle_id "
     "AND trip.start_at <= due.at + CAST(:edge AS interval) AND trip.end_at >= due.at - CAST(:edge AS interval) "
@@ -52,7 +52,7 @@ _TRIPS_AT = text(
 _OWNERS = {"driver_day": "driver_id", "vehicle_day": "vehicle_id"}
 _TRIPS_OF = {
     word: text(
-        f"SELECT DISTINCT {_TRIP_COLUMNS} FROM trip "
+        f"SELECT DISTINCT {TRIP_COLUMNS} FROM trip "
         "JOIN unnest(CAST(:ids AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[])) "
         f"AS day (id, start_at, end_at) ON trip.{column} = day.id "
         "AND trip.start_at >= day.start_at AND trip.start_at < day.end_at "
@@ -172,7 +172,7 @@ def _drives_of(connection: Connection, scopes: Sequence[Scope], zone: ZoneInfo) 
 
 
 def _drives(rows: Iterable[Row[Any]], zone: ZoneInfo) -> list[Drive]:
-    drives = [Drive(_exposure(row), row.driver_id, row.start_at.astimezone(zone).date()) for row in rows]
+    drives = [Drive(exposure_of(row), row.driver_id, row.start_at.astimezone(zone).date()) for row in rows]
     return sorted(drives, key=lambda drive: (drive.exposure.start_us, drive.exposure.trip_id))
 
 
@@ -192,20 +192,24 @@ def _incidents_in(connection: Connection, drives: Sequence[Drive]) -> list[Incid
             "edge": _EDGE,
         },
     )
-    return [
-        Incident(
-            vehicle_id=row.vehicle_id,
-            start_us=to_us(row.start_at),
-            kind=EventKind(row.kind),
-            severity=Severity(row.severity),
-            state=ReviewState(row.review_state),
-            over_s=tuple(float(row.evidence.get(f"over_{band}_s", 0.0)) for band in BANDS),
-        )
-        for row in found
-    ]
+    return [incident_of(row) for row in found]
 
 
-def _exposure(trip: Row[Any]) -> Exposure:
+def incident_of(event: Row[Any]) -> Incident:
+    """Of a row with event_id, vehicle_id, start_at, kind, severity, review_state and evidence."""
+    return Incident(
+        vehicle_id=event.vehicle_id,
+        start_us=to_us(event.start_at),
+        kind=EventKind(event.kind),
+        severity=Severity(event.severity),
+        state=ReviewState(event.review_state),
+        over_s=tuple(float(event.evidence.get(f"over_{band}_s", 0.0)) for band in BANDS),
+        event_id=str(event.event_id),
+    )
+
+
+def exposure_of(trip: Row[Any]) -> Exposure:
+    """Of a row of the table trip."""
     return Exposure(
         trip_id=str(trip.trip_id),
         vehicle_id=trip.vehicle_id,

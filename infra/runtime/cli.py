@@ -23,6 +23,7 @@ _SUB_HELP = {
     "devices": "Devices and their tokens.",
     "users": "Accounts of the dashboard.",
     "judge": "Judge recorded drives on their own: trips, events, scores. Starts nothing.",
+    "scores": "Scores of any window under every formula, and their ledger as CSV.",
 }
 
 

@@ -40,6 +40,7 @@ class Incident:
     severity: Severity
     state: ReviewState
     over_s: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    event_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,9 +126,9 @@ def _band_terms(formula: RiskFormula, tally: Tally) -> list[Term]:
     hours, terms = tally.limit_known_s / 3600, []
     for (band, cause), over_s in zip(formula.bands.items(), tally.over_s, strict=True):
         by = (hours, TIME_UNIT, cause.peers_exposure)
-        terms.append(Term(f"{PEERS}speeding.{band}", cause.peers_count, cause.weight, *by))
+        terms.append(Term(f"{PEERS}over_limit.{band}", cause.peers_count, cause.weight, *by))
         if over_s > 0:
-            terms.append(Term(f"speeding.{band}", over_s / SPELL_S, cause.weight, *by))
+            terms.append(Term(f"over_limit.{band}", over_s / SPELL_S, cause.weight, *by))
     return terms
 
 

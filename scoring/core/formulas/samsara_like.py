@@ -41,5 +41,7 @@ def samsara_like(tally: Tally) -> Result:
         if kind in EVENT_WEIGHTS
     ]
     spent = zip(BANDS, tally.over_s, strict=True)
-    terms += [Term(f"speeding.{band}", s, BAND_WEIGHTS[band], percents, "% of driving time in s") for band, s in spent]
+    terms += [
+        Term(f"over_limit.{band}", s, BAND_WEIGHTS[band], percents, "% of driving time in s") for band, s in spent
+    ]
     return deducted(NAME, tally, terms)
