@@ -237,7 +237,7 @@ def _frame(delivery: Delivery) -> Frame:
 
 
 def _glance(frame: Frame, seen: Look) -> Glance:
-    return Glance(frame.time_us, frame.driver_id, frame.speed_mps, seen.aspect_ratio, seen.signals.get(BOTH))
+    return Glance(frame.time_us, frame.speed_mps, seen.aspect_ratio, seen.signals.get(BOTH))
 
 
 def _event(vehicle_id: str, state: DriverState, finding: Finding) -> SafetyEvent:

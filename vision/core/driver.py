@@ -29,7 +29,6 @@ class Glance:
     """What one frame says about the driver. ``aspect_ratio`` is None where no eyes were seen or they are too small."""
 
     time_us: int
-    driver_id: str | None
     speed_mps: float | None
     aspect_ratio: float | None
     shut_probability: float | None = None  # of the eye-state network

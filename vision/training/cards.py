@@ -30,7 +30,7 @@ Weights are under this project's licence.
 |---|---|---|---|
 $rows
 
-AUC within each group that has both classes: $within.
+AUC within each person or cab that has both classes (boxes first, then as the mesh finds them): $within.
 
 ## Limits
 
@@ -48,7 +48,8 @@ def write_card(path: Path, measured: Mapping[str, Mapping[str, object]], epochs:
         f"| {source} | {f['auc']} | {f['auc_low']} to {f['auc_high']} | {f['accuracy']} |"
         for source, f in measured.items()
     ]
-    within = [f"{name} {auc}" for f in measured.values() for name, auc in _pairs(f["auc_within_groups"])]
+    judged = [f for source, f in measured.items() if source != "colour"]  # its groups are no persons
+    within = [f"{name} {auc}" for f in judged for name, auc in _pairs(f["auc_within_groups"])]
     counts = {f"{source}_eyes": f["eyes"] for source, f in measured.items()}
     path.write_text(_EYES.substitute(counts, epochs=epochs, rows="\n".join(rows), within=", ".join(within)))
 

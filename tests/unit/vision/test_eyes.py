@@ -87,11 +87,11 @@ def test_baseline_follows_a_lasting_change():
     assert usual_aspect_ratio(baseline) == pytest.approx(0.35, abs=0.015)
 
 
-def drive(state: DriverState, ratios: list[float | None], driver_id: str | None = "anna", speed_mps: float = 20.0):
+def drive(state: DriverState, ratios: list[float | None], speed_mps: float = 20.0):
     start_us = (state.eyes.last_us or 0) + 200_000
     seen = []
     for i, ratio in enumerate(ratios):
-        state, judgement, openness = follow(state, Glance(start_us + i * 200_000, driver_id, speed_mps, ratio))
+        state, judgement, openness = follow(state, Glance(start_us + i * 200_000, speed_mps, ratio))
         seen.append((judgement, openness))
     return state, seen
 
