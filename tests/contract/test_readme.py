@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+MADE = ("build/my-drive", "build/fleet")  # by the README's commands, which do not write over what is there
 THIS_RUN = "make test"  # is what runs this
 
 
@@ -21,11 +24,19 @@ def lines(block: str) -> list[str]:
     return [line for line in block.splitlines() if line.strip() and not line.startswith("#")]
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, str]:
     """The caller's variables without its settings, the commands of this environment first on the path."""
     from tests.conftest import SERVERS
 
+    for made in MADE:
+        shutil.rmtree(ROOT / made, ignore_errors=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RUMBLESTRIP_")}
     if built := os.environ.get("RUMBLESTRIP_TIMESCALEDB"):
         kept["RUMBLESTRIP_TIMESCALEDB"] = built
@@ -33,8 +44,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixtur
     return kept | {
         "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
         "RUMBLESTRIP_DATA_DIR": str(folder),
-        "RUMBLESTRIP_GATEWAY_PORT": "0",
-        "RUMBLESTRIP_DASHBOARD_PORT": "0",
+        "RUMBLESTRIP_GATEWAY_PORT": str(free_port()),
+        "RUMBLESTRIP_DASHBOARD_PORT": str(free_port()),
     }
 
 
