@@ -6,12 +6,11 @@ returns is converted here at once and travels no further.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -20,8 +19,6 @@ import numpy as np
 
 from vision.core.eyes import EyeContour
 from vision.frames import Picture
-
-logger = logging.getLogger(__name__)
 
 _LEFT_EYE = (33, 160, 158, 133, 153, 144)  # of the 478 points: outer corner, two above, inner corner, two below
 _RIGHT_EYE = (362, 385, 387, 263, 373, 380)
@@ -84,7 +81,7 @@ class MediapipeFaces:
 
     def find_faces(self, pictures: Sequence[Picture]) -> Sequence[Face | None]:
         fresh = "_mesh" not in self.__dict__
-        with _without_chatter() if fresh else _nothing():
+        with _without_chatter() if fresh else nullcontext():
             return [self._find(picture) for picture in pictures]
 
     def close(self) -> None:
@@ -148,15 +145,11 @@ def _face(landmarks: Sequence[Any], picture: Picture) -> Face:
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
-@contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Holds back what the C++ parts write to file descriptor 2 meanwhile, and passes on all but known chatter.
+    """Holds back what is written to file descriptor 2 meanwhile, and then writes all but known chatter.
 
-    The environment variables that once quietened it are no longer read by the version in use.
+    The C++ parts write there past Python, and the environment variables that once quietened them are no longer
+    read by the version in use. Other threads' words are late by the second or two that loading takes.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -168,10 +161,6 @@ def _without_chatter() -> Iterator[None]:
             os.dup2(stderr, 2)
             os.close(stderr)
             held.seek(0)
-            _pass_on(held.read())
-
-
-def _pass_on(text: bytes) -> None:
-    for line in text.splitlines():
-        if line.strip() and not any(word in line for word in _CHATTER):
-            logger.warning("mediapipe: %s", line.decode(errors="replace"))
+            kept = b"".join(line for line in held if not any(word in line for word in _CHATTER))
+            if kept:
+                os.write(2, kept)
