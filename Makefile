@@ -19,10 +19,11 @@ test: $(VENV)/.installed-dev  ## all tests, those on a real Kafka, TimescaleDB a
 lint: $(VENV)/.installed-dev  ## style, types, floors, sizes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python tests/sizes.py
 
-bench: bench-ingest  ## figures to build/bench/*.json
+bench: bench-detect bench-formulas bench-ingest  ## figures to build/bench/*.json
 
 bench-ingest: $(VENV)/.installed-dev  ## gateway, Kafka, workers, TimescaleDB: data points per second
-	@$(BIN)/python -m tests.bench.ingest $(ARGS)
+	@RUMBLESTRIP_TIMESCALEDB="$${RUMBLESTRIP_TIMESCALEDB:-$(realpath ../shared/services/timescaledb)}" \
+	  $(BIN)/python -m tests.bench.ingest $(ARGS)
 
 bench-detect: $(VENV)/.installed-dev  ## detectors on recordings: recall, false alarms, mounting, points per second
 	@$(BIN)/python -m tests.bench.detect $(ARGS)

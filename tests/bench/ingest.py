@@ -17,19 +17,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
+import pyarrow as pa
+from pgpq import ArrowToPostgresBinaryEncoder
+from psycopg.abc import Buffer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from infra.bus.kafka import KafkaBus
-from infra.contracts.telemetry import VehicleClass
+from infra.contracts.telemetry import IMU_DTYPES, VehicleClass
 from infra.contracts.topics import TELEMETRY
 from infra.migrations import upgrade
 from infra.runtime.broker import Broker
@@ -44,6 +47,8 @@ from tests.bench.load import Plan
 GROUPS = ("recorder", "scoring")
 TARGET_POINTS_PER_S = 200_000
 GOAL_POINTS_PER_S = 634_000  # Samsara's 20 trillion data points a year, as a mean
+RAW_SAMPLES = 1_000_000
+RAW_COLUMNS = f"(time timestamptz, vehicle_id text, {', '.join(f'{name} real' for name in list(IMU_DTYPES)[1:])})"
 console = Console()
 
 
@@ -54,7 +59,11 @@ class Stack:
         settings = load()
         built = built_timescaledb(settings)
         if built is None:
-            raise SystemExit("set RUMBLESTRIP_TIMESCALEDB to a built copy (rumblestrip services build-timescaledb)")
+            console.print(
+                "[bold]Without TimescaleDB[/bold]: set RUMBLESTRIP_TIMESCALEDB to a built copy, or run "
+                "`rumblestrip services build-timescaledb`. Plain PostgreSQL is measured."
+            )
+        self.store = "postgresql" if built is None else "timescaledb"
         self.broker = Broker(home / "kafka")
         self.postgres = EmbeddedPostgres(home / "postgres", built)
         self.home = home
@@ -219,23 +228,48 @@ def verify(url: str, sent: int) -> dict[str, Any]:
 
 
 def copy_phase(url: str) -> dict[str, float]:
-    """Bare COPY of the same rows, from memory, in binary, into empty hypertables without indexes' work left out."""
+    """Bare COPY, from memory, in binary, into empty tables of the same kind: of the rows that came out, and of one
+    million raw IMU samples, a row each, as a store that keeps everything would."""
     with psycopg.connect(url) as connection:
-        seconds, rows = 0.0, 0
+        timed = []
         for name in ("position", "motion"):
             with connection.cursor().copy(f"COPY (SELECT * FROM {name}) TO STDOUT (FORMAT binary)") as out:
                 blocks = list(out)
-            connection.execute(f"CREATE TABLE bench_{name} (LIKE {name} INCLUDING ALL)")
-            connection.execute(f"SELECT create_hypertable('bench_{name}', 'time', create_default_indexes => false)")
-            connection.commit()
-            began = time.perf_counter()
-            with connection.cursor().copy(f"COPY bench_{name} FROM STDIN (FORMAT binary)") as into:
-                for block in blocks:
-                    into.write(block)
-            connection.commit()
-            seconds += time.perf_counter() - began
-            rows += int(connection.execute(f"SELECT count(*) FROM bench_{name}").fetchone()[0])  # type: ignore[index]
-        return {"seconds": seconds, "rows": rows}
+            timed.append(_copy(connection, f"bench_{name}", f"(LIKE {name} INCLUDING ALL)", blocks))
+        raw_seconds, raw_rows = _copy(connection, "bench_raw", RAW_COLUMNS, _raw_samples())
+        return {
+            "seconds": sum(seconds for seconds, _ in timed),
+            "rows": sum(rows for _, rows in timed),
+            "raw_points_per_s": raw_rows * fleet.IMU_VALUES / raw_seconds,
+        }
+
+
+def _copy(connection: psycopg.Connection[Any], name: str, columns: str, blocks: Sequence[Buffer]) -> tuple[float, int]:
+    """Seconds and rows of one COPY into a new table."""
+    connection.execute(f"CREATE TABLE {name} {columns}")
+    if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone():
+        connection.execute(f"SELECT create_hypertable('{name}', 'time', create_default_indexes => false)")
+    connection.commit()
+    began = time.perf_counter()
+    with connection.cursor().copy(f"COPY {name} FROM STDIN (FORMAT binary)") as into:
+        for block in blocks:
+            into.write(block)
+    connection.commit()
+    seconds = time.perf_counter() - began
+    counted = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
+    assert counted is not None
+    return seconds, int(counted[0])
+
+
+def _raw_samples() -> list[bytes]:
+    """A million IMU samples as COPY's binary rows, made before the clock runs."""
+    of = fleet.drive(0, RAW_SAMPLES // fleet.IMU_HZ // 60, int(time.time()) * 1_000_000 - 86_400_000_000, seed=0).imu
+    columns = {name: pa.array(getattr(of, name)) for name in IMU_DTYPES if name != "time_us"}
+    stamps = pa.array(of.time_us).cast(pa.timestamp("us", tz="UTC"))
+    table = pa.table({"time": stamps, "vehicle_id": pa.array(["bench-00000"] * len(of)), **columns})
+    encoder = ArrowToPostgresBinaryEncoder(table.schema)
+    parts = [encoder.write_header(), *(encoder.write_batch(part) for part in table.to_batches(10_000))]
+    return [bytes(part) for part in [*parts, encoder.finish()]]
 
 
 QUERIES = {
@@ -305,6 +339,8 @@ def report(
         "copy_points_per_s": copy_per_s,
         "ratio_to_copy": per_s / copy_per_s,
         "copy_rows_per_s": copied["rows"] / copied["seconds"],
+        "copy_raw_samples_points_per_s": copied["raw_points_per_s"],
+        "ratio_to_copy_of_raw_samples": per_s / copied["raw_points_per_s"],
         "sent": points,
         "stored": stored,
         "dead_lettered": found["dead_lettered"],
