@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
@@ -60,6 +61,10 @@ class Process:
 
     def thaw(self) -> None:
         self._running.send_signal(signal.SIGCONT)
+
+    def ports(self) -> list[int]:
+        """Its own ends of its TCP connections."""
+        return [connection.laddr.port for connection in psutil.Process(self._running.pid).net_connections("tcp")]
 
     def stop(self) -> None:
         """Ask it to end, and see that it ends well."""
