@@ -17,6 +17,7 @@ from infra.contracts.events import ReviewState
 Seen = Mapping[UUID, ReviewState]
 Done = Callable[[], None]
 
+_INTENT = "intent"
 SHORTCUTS = {Action.MARK_REVIEWED: "v", Action.NEEDS_COACHING: "o", Action.DISMISS: "x"}
 ICONS = {
     Action.MARK_REVIEWED: ":material/check:",
@@ -29,24 +30,36 @@ ICONS = {
 }
 
 
-def buttons(actions: tuple[Action, ...], seen: Seen, done: Done, key: str, shortcuts: bool = False) -> None:
-    """A button for each action that takes no more than a click, and one that opens the dismissal.
-
-    Args:
-        done: called after it was written, before the page is drawn again.
-    """
+def buttons(actions: tuple[Action, ...], seen: Seen, key: str, shortcuts: bool = False) -> None:
+    """A button for each action that takes no more than a click, and one that opens the dismissal."""
     for place, action in enumerate(a for a in actions if a in ICONS):
-        pressed = st.button(
+        st.button(
             labels.ACTIONS[action] + ("…" if action is Action.DISMISS else ""),
             key=f"{key}-{action}",
             icon=ICONS[action],
             type="primary" if place == 0 else "secondary",
             shortcut=SHORTCUTS.get(action) if shortcuts else None,
+            on_click=_intend,
+            args=(action, dict(seen)),
         )
-        if pressed and action is Action.DISMISS:
-            dismissal(seen, done)
-        elif pressed:
-            take(seen, Decision(action), done)
+
+
+def _intend(action: Action, seen: Seen) -> None:
+    """Keep what the person saw when they clicked: a browser that is slow to draw may report other boxes ticked."""
+    st.session_state[_INTENT] = (action, seen)
+
+
+def carry_out(done: Done) -> None:
+    """Do what a button was clicked for, if one was.
+
+    Args:
+        done: called after it was written, before the page is drawn again.
+    """
+    action, seen = st.session_state.pop(_INTENT, (None, {}))
+    if action is Action.DISMISS:
+        dismissal(seen, done)
+    elif action is not None:
+        take(seen, Decision(action), done)
 
 
 def dismissal(seen: Seen, done: Done) -> None:

@@ -19,6 +19,7 @@ KINDS = {
     EventKind.HARSH_BRAKE: "Harsh braking",
     EventKind.HARSH_ACCELERATION: "Harsh acceleration",
     EventKind.HARSH_TURN: "Harsh turn",
+    EventKind.NEAR_CRASH: "Near crash",
     EventKind.SPEEDING: "Speeding",
     EventKind.MICROSLEEP: "Microsleep",
     EventKind.SLEEP: "Eyes closed, asleep",
@@ -29,6 +30,7 @@ KIND_ICONS = {  # names of Material symbols, which Streamlit brings along
     EventKind.HARSH_BRAKE: "front_hand",
     EventKind.HARSH_ACCELERATION: "bolt",
     EventKind.HARSH_TURN: "turn_sharp_right",
+    EventKind.NEAR_CRASH: "car_crash",
     EventKind.SPEEDING: "speed",
     EventKind.MICROSLEEP: "visibility_off",
     EventKind.SLEEP: "bedtime",
@@ -202,6 +204,8 @@ def summary(word: str, peak: float, unit: str, evidence: Numbers, words: Words) 
     match word:
         case "harsh_brake" | "harsh_acceleration" | "harsh_turn":
             return _harsh(word, peak, evidence)
+        case "near_crash":
+            return _near_crash(peak, evidence)
         case "speeding":
             band = evidence.get("band", UNKNOWN)
             at_least = _number(evidence, "seconds_in_band_or_higher")
@@ -235,6 +239,16 @@ def _harsh(word: str, peak: float, evidence: Numbers) -> str:
     return f"{verb} {peak:.2f} g{lasted}{over}."
 
 
+def _near_crash(peak: float, evidence: Numbers) -> str:
+    brake, swing = _number(evidence, "brake_g") or 0.0, _number(evidence, "swing_g") or 0.0
+    said = f"Braked at up to {max(brake, 0):.2f} g"
+    if swing > 0.05:
+        said += f" and swerved there and back by {swing:.2f} g"
+    threshold = _number(evidence, "threshold_g")
+    over = f"; threshold {threshold:.2f} g" if threshold else ""
+    return f"{said}: evidence of {peak:.2f} g{over}."
+
+
 EVIDENCE_WORDS = {
     "source": "Measured by",
     "threshold_g": "Threshold",
@@ -245,6 +259,14 @@ EVIDENCE_WORDS = {
     "gps_support": "Support by GPS",
     "yaw_g": "Expected from speed and turning rate",
     "accelerometer_point_g": "Largest accelerometer sample",
+    "labels": "Seen in it",
+    "context": "Around it",
+    "near_crash_evidence_g": "Evidence of a near crash",
+    "evidence_g": "Evidence of a near crash",
+    "brake_g": "Highest braking",
+    "onset_g": "Rise of braking within 2 s",
+    "swing_g": "Swing to one side and back",
+    "slowed_mps": "Speed lost, by the accelerometer",
     "band": "Band",
     "seconds_in_band_or_higher": "Time in this band or above",
     "peak_over_limit_percent": "Most over the limit",
@@ -261,6 +283,7 @@ EVIDENCE_WORDS = {
     "drowsy_at": "Drowsy from",
     "perclos": "PERCLOS",
 }
+_LISTS = {"labels", "context"}
 _SHARES = {"perclos_peak", "caution_at", "drowsy_at", "perclos"}
 
 
@@ -275,6 +298,8 @@ def evidence_rows(evidence: Numbers, words: Words) -> list[tuple[str, str]]:
 
 
 def _with_unit(name: str, value: object, words: Words) -> str:
+    if name in _LISTS and isinstance(value, list):
+        return ", ".join(kind(str(word)) for word in value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     formats = (

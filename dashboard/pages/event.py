@@ -112,7 +112,8 @@ def _decide(person: Person, event: EventRow, filters: Filters, place: Neighbours
         st.markdown("**Decide**")
         with st.container(horizontal=True):
             on = place.next if place and st.session_state.get("go-on", True) else None
-            desk.buttons(possible, seen, lambda: _go_on(on, filters), key="event", shortcuts=True)
+            desk.carry_out(lambda: _go_on(on, filters))
+            desk.buttons(possible, seen, key="event", shortcuts=True)
         st.toggle("Then go on to the next", value=True, key="go-on")
 
 

@@ -34,6 +34,7 @@ _PICK = "pick-"
 def show(person: Person) -> None:
     own = person.role is Role.DRIVER
     desk.say_what_was_done()
+    desk.carry_out(_unpick)
     st.title("My events" if own else "Inbox")
     counts = _counts(person)
     _metrics(counts, own)
@@ -188,7 +189,7 @@ def _bulk(rows: list[EventRow], person: Person) -> None:
         if picked:
             st.markdown(f"**{len(picked)} selected**", width="content")
             actions = allowed_on_all(list(picked.values()), person.role)
-            desk.buttons(actions, picked, _unpick, key="bulk")
+            desk.buttons(actions, picked, key="bulk")
 
 
 def _pick_all(event_ids: list[str]) -> None:
