@@ -19,6 +19,7 @@ class EventKind(StrEnum):
     HARSH_BRAKE = "harsh_brake"
     HARSH_ACCELERATION = "harsh_acceleration"
     HARSH_TURN = "harsh_turn"
+    NEAR_CRASH = "near_crash"  # a hard onset of braking, an evasive swing, or both
     SPEEDING = "speeding"
     MICROSLEEP = "microsleep"  # eyes closed 1 to 3 s
     SLEEP = "sleep"  # 3 to 6 s
@@ -80,7 +81,7 @@ class SafetyEvent:
     lat: float | None
     lon: float | None
     speed_mps: float | None  # at the start
-    peak: float  # g for harsh events, m/s over the limit for speeding, seconds for closed eyes, share for PERCLOS
+    peak: float  # g for harsh and near crash, m/s over the limit for speeding, s of closed eyes, share for PERCLOS
     peak_unit: str
     confidence: float  # 0..1
     rules_version: str

@@ -26,12 +26,14 @@ class Formula:
 
 
 # Harsh driving: Motive's published default weights (helpcenter 16406895841565), read as points per 100 km.
+# Near crash: Samsara's older scale gave collision risk twice what it gave harsh events (kb 360043160532).
 # In-cab: ours, above Motive's 10 for phone use, the gravest of its list, by how long the road went unseen.
 # Speeding events take nothing by themselves: their time does, through the bands.
 EVENT_POINTS: Mapping[EventKind, float] = {
     EventKind.HARSH_BRAKE: 4.0,
     EventKind.HARSH_ACCELERATION: 1.0,
     EventKind.HARSH_TURN: 2.0,
+    EventKind.NEAR_CRASH: 8.0,
     EventKind.SPEEDING: 0.0,
     EventKind.MICROSLEEP: 12.0,
     EventKind.SLEEP: 20.0,
