@@ -34,11 +34,11 @@ _PICK = "pick-"
 def show(person: Person) -> None:
     own = person.role is Role.DRIVER
     desk.say_what_was_done()
-    desk.carry_out(_unpick)
     st.title("My events" if own else "Inbox")
     counts = _counts(person)
     _metrics(counts, own)
     filters = filter_bar(person, counts)
+    desk.carry_out(_unpick)  # below the filters: Streamlit forgets what a run that ends early did not draw
     wanted = event_filter(filters, person)
     total = ask(queries.count_events, wanted)
     if not total:
