@@ -14,6 +14,7 @@ from infra.runtime.adapters import open_database, open_kafka, open_media
 from infra.runtime.rooms import WORKERS, build
 from infra.runtime.timetable import timetable
 from infra.settings import Settings, SettingsError
+from infra.store.bulk import warm_up
 from infra.store.engine import plain_url
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def _run_worker(service: str, settings: Settings) -> None:
     assert service in WORKERS
     bus = open_kafka(settings)
     with open_database(settings) as engine:
+        warm_up()
         worker = build(service, settings, bus, engine, open_media(settings))
         on_signal(worker.stop)
         logger.info("%s at work on %s", service, settings.kafka_bootstrap)

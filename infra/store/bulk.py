@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pgpq import ArrowToPostgresBinaryEncoder
@@ -34,6 +35,12 @@ _DIRECT_COMPRESS = text(
     "SELECT set_config(name, :on, true) FROM (VALUES ('timescaledb.enable_direct_compress_copy')) AS setting(name) "
     "WHERE current_setting(name, true) IS NOT NULL"
 )
+
+
+def warm_up() -> None:
+    """Have Arrow import what it imports at its first array from NumPy: pandas, half a second and more. A process that
+    folds messages does it before the first, not within it."""
+    pa.array(np.zeros(1))
 
 
 def arrow_schema(table: Table) -> pa.Schema:

@@ -115,14 +115,12 @@ class Stack:
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time of each part so far, children included."""
-        trees = {name: psutil.Process(process.pid) for name, process in self.processes.items()}
-        spent = {name: _cpu(tree) for name, tree in trees.items()}
-        for process in psutil.process_iter(["name", "cmdline", "ppid"]):
-            line = " ".join(process.info["cmdline"] or [])
-            part = "kafka" if "kafka.Kafka" in line else "postgres" if process.info["name"] == "postgres" else None
-            if part:
-                spent[part] = spent.get(part, 0.0) + _cpu(process, children=False)
-        return spent
+        pids = {name: process.pid for name, process in self.processes.items()}
+        broker, database = self.broker.running(), self.postgres.running()
+        assert broker is not None
+        assert database is not None
+        pids |= {"kafka": broker.pid, "postgres": database.pid}
+        return {name: _cpu(psutil.Process(pid)) for name, pid in pids.items()}
 
     def folded(self) -> dict[str, int]:
         """Messages of the telemetry topic that each group has folded."""
@@ -145,10 +143,12 @@ class Stack:
         self.postgres.stop()
 
 
-def _cpu(process: psutil.Process, *, children: bool = True) -> float:
+def _cpu(process: psutil.Process) -> float:
     try:
-        parts = [process, *(process.children(recursive=True) if children else [])]
-        return sum(part.cpu_times().user + part.cpu_times().system for part in parts)
+        parts = [process, *process.children(recursive=True)]
+        # the last two: of children that have ended
+        times = (part.cpu_times() for part in parts)
+        return sum(each.user + each.system + each.children_user + each.children_system for each in times)
     except psutil.NoSuchProcess:
         return 0.0
 
