@@ -16,6 +16,7 @@ from infra.settings import Settings, load
 from scoring.core.formulas.port import Result, State
 from scoring.core.formulas.table import FORMULAS
 from scoring.ledgers import write_csv
+from scoring.what_if import formula_in_force
 from scoring.windows import (
     DEFAULT_FORMULA,
     By,
@@ -85,7 +86,8 @@ def _read(settings: Settings, since: datetime, until: datetime) -> tuple[Window,
     first, last = (day.replace(tzinfo=settings.zone) for day in (since, until))
     with open_database(settings) as engine, engine.connect() as connection:
         window = read_window(connection, first, last + timedelta(days=1))
-    return window, learn_peers(window)
+        formula = formula_in_force(connection)
+    return window, learn_peers(window, formula)
 
 
 def _cells(one: Scored) -> tuple[str, ...]:

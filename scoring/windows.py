@@ -90,9 +90,10 @@ class Peers:
     """Our formula with the peers of each class of vehicles, learned from the drivers of a window."""
 
     formulas: Mapping[str, RiskFormula] = field(default_factory=dict)
+    otherwise: RiskFormula = OURS
 
     def of(self, vehicle_class: str) -> RiskFormula:
-        return self.formulas.get(vehicle_class, OURS)
+        return self.formulas.get(vehicle_class, self.otherwise)
 
 
 def read_window(connection: Connection, since: datetime, until: datetime) -> Window:
@@ -121,7 +122,7 @@ def parts(window: Window, by: By, tags: Mapping[str, Iterable[str]] | None = Non
     return [_part(name, mine, events) for name, mine in sorted(drives.items())]
 
 
-def learn_peers(window: Window) -> Peers:
+def learn_peers(window: Window, formula: RiskFormula = OURS) -> Peers:
     """A peer is a driver with one class of vehicles; trips without a driver count as their vehicle's."""
     by_class: dict[str, list[Drive]] = {}
     for drive in window.drives:
@@ -130,8 +131,8 @@ def learn_peers(window: Window) -> Peers:
     for vehicle_class, drives in by_class.items():
         own = [replace(d, driver_id=d.driver_id or f"vehicle {d.exposure.vehicle_id}") for d in drives]
         peers = parts(replace(window, drives=own), By.DRIVER)
-        learned[vehicle_class] = fit_peers(OURS, [tally(p.exposures, p.incidents) for p in peers])
-    return Peers(learned)
+        learned[vehicle_class] = fit_peers(formula, [tally(p.exposures, p.incidents) for p in peers])
+    return Peers(learned, formula)
 
 
 def score_parts(window: Window, found: Sequence[Part], peers: Peers) -> list[Scored]:

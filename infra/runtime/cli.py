@@ -24,6 +24,7 @@ _SUB_HELP = {
     "users": "Accounts of the dashboard.",
     "judge": "Judge recorded drives on their own: trips, events, scores. Starts nothing.",
     "scores": "Scores of any window under every formula, and their ledger as CSV.",
+    "rescore": "What other weights or thresholds would change, before anyone switches.",
 }
 
 

@@ -23,6 +23,7 @@ SUB_COMMANDS = {
     "users": "dashboard.users:users_app",
     "judge": "scoring.judge:judge_app",
     "scores": "scoring.scores_cli:scores_app",
+    "rescore": "scoring.rescore:rescore_app",
 }
 
 

@@ -310,3 +310,13 @@ score = Table(
     Column("events", Integer, nullable=False),
     Column("ledger", JSONB, nullable=False),  # list of {"what", "count", "points", "why"}
 )
+
+rules_change = Table(  # the audit log of weights: the newest is in force
+    "rules_change",
+    metadata,
+    Column("change_id", BigInteger, Identity(), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("content", JSONB, nullable=False),  # as it was in the file
+    Column("username", Text, nullable=False),
+    _time("at"),
+)
