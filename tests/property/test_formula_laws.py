@@ -113,6 +113,5 @@ def width(driven: Tally) -> float:
 
 
 def width_of_risk(driven: Tally) -> float:
-    result = OURS(driven)
-    worst, best = (result.scale * (100 / value - 1) for value in (result.low, result.high))
-    return worst - best
+    low, high = OURS(driven).risk_interval
+    return high - low

@@ -98,7 +98,7 @@ class RiskFormula:
         low, high = _risk_interval(risk, _variance(terms))
         state = State.SCORED if tally.distance_m >= self.least_distance_m else State.TOO_LITTLE_DRIVING
         value, worst, best = (round(FULL * self.scale / (self.scale + r), 2) for r in (risk, high, low))
-        return Result(self.name, state, value, terms, risk, worst, best, self.scale)
+        return Result(self.name, state, value, terms, risk, worst, best, self.scale, risk_interval=(low, high))
 
 
 def expected_risk(tally: Tally) -> Result:

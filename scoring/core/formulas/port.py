@@ -64,6 +64,7 @@ class Result:
     scale: float | None = None
     floor: float = 0.0
     note: str = ""
+    risk_interval: tuple[float, float] | None = None  # 90 % of what the risk may truly be
 
 
 Formula = Callable[[Tally], Result]
