@@ -63,6 +63,13 @@ class Mounting:
     before: Rotation | None = None
     strikes: int = 0
     moves: int = 0
+    learned: int = 0
+    lost_us: int | None = None  # when it was seen that the device had been moved; ``before`` held until then
+
+    @property
+    def latest(self) -> Rotation | None:
+        """The rotation in force, or the last one that was."""
+        return self.current or self.before
 
 
 def learn(mounting: Mounting, imu: ImuRing, fixes: FixRing, fresh: int) -> Mounting:
@@ -91,7 +98,9 @@ def rotated(mounting: Mounting, imu: ImuRing) -> ImuRing:
 
 def _spans(mounting: Mounting) -> list[tuple[Rotation, int]]:
     never = np.iinfo(np.int64).max
-    spans = [(mounting.before, mounting.current.since_us if mounting.current else never), (mounting.current, never)]
+    changed_us = mounting.current.since_us if mounting.current else never
+    lost_us = never if mounting.lost_us is None else mounting.lost_us
+    spans = [(mounting.before, min(changed_us, lost_us)), (mounting.current, never)]
     return [(rotation, until) for rotation, until in spans if rotation is not None]
 
 
@@ -159,7 +168,7 @@ def _add(mounting: Mounting, terms: Float64) -> Mounting:
 
 def _close(mounting: Mounting, since_us: int) -> Mounting:
     """The end of an epoch: has the device been moved, is its mounting known now, or known better?"""
-    mounting = _watch(mounting)
+    mounting = _watch(mounting, since_us)
     mounting = replace(mounting, sums=mounting.sums * _KEPT, recent=np.zeros(_TERMS))
     found = estimate(mounting.sums)
     if found is None:
@@ -169,10 +178,17 @@ def _close(mounting: Mounting, since_us: int) -> Mounting:
         young = since_us - current.since_us < _LEAST_STAND_US
         if young or _apart_deg(found.matrix, current.matrix) < _SAME_DEG:
             return mounting
-    return replace(mounting, current=replace(found, since_us=since_us), before=current)
+    found = replace(found, since_us=since_us)
+    return replace(
+        mounting,
+        current=found,
+        before=current or mounting.before,
+        lost_us=None if current else mounting.lost_us,
+        learned=mounting.learned + 1,
+    )
 
 
-def _watch(mounting: Mounting) -> Mounting:
+def _watch(mounting: Mounting, now_us: int) -> Mounting:
     current, count = mounting.current, mounting.recent[0]
     if current is None or count < 3:
         return mounting
@@ -181,7 +197,7 @@ def _watch(mounting: Mounting) -> Mounting:
         return replace(mounting, strikes=0)
     if mounting.strikes + 1 < _STRIKES:
         return replace(mounting, strikes=mounting.strikes + 1)
-    return Mounting(moves=mounting.moves + 1)
+    return Mounting(before=current, lost_us=now_us, moves=mounting.moves + 1, learned=mounting.learned)
 
 
 def estimate(sums: Matrix) -> Rotation | None:
@@ -267,6 +283,8 @@ def dump(mounting: Mounting) -> JsonObject:
         "before": _dump_rotation(mounting.before),
         "strikes": mounting.strikes,
         "moves": mounting.moves,
+        "learned": mounting.learned,
+        "lost_us": mounting.lost_us,
     }
 
 
@@ -280,6 +298,8 @@ def load(state: Any) -> Mounting:
         before=_load_rotation(state["before"]),
         strikes=state["strikes"],
         moves=state["moves"],
+        learned=state.get("learned", 0),
+        lost_us=state.get("lost_us"),
     )
 
 

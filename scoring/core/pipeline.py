@@ -8,12 +8,13 @@ from uuid import UUID
 
 import numpy as np
 
-from infra.contracts.events import SafetyEvent, Trace, Trip, TripStatus, event_id
+from infra.contracts.events import SafetyEvent, Trace, Trip, TripStatus
 from infra.contracts.telemetry import GpsSamples, ImuFrame, TelemetryBatch, empty_gps, take
-from scoring.core import orientation, samples, trips
-from scoring.core.detectors import BY_NAME, DETECTORS, Accepted, Refused, View
+from scoring.core import joining, orientation, samples, trips
+from scoring.core.detectors import BY_NAME, DETECTORS, Refused, View
 from scoring.core.episodes import Episode
 from scoring.core.fixes import believable, fill_speed
+from scoring.core.joining import Detection
 from scoring.core.rules import SECOND_US, Rules
 from scoring.core.samples import FixRing, ImuRing
 from scoring.core.state import PendingTrace, VehicleState
@@ -64,6 +65,7 @@ def fold_batch(state: VehicleState, batch: TelemetryBatch, found: Found) -> Vehi
         state = _follow_trip(state, window, gps, batch.driver_id, found)
     state = _scan(state, window, batch.driver_id, found.rules)
     state = _settle(state, window, found)
+    state = _join(state, window, found)
     state = _release(state, window, found)
     return _trim(state, window, found.rules)
 
@@ -74,6 +76,7 @@ def fold_silence(state: VehicleState, found: Found) -> VehicleState:
     episodes = (*state.settling, *state.open_episodes)
     state = replace(state, open_episodes=(), settling=episodes)
     state = _settle(state, window, found, at_once=True)
+    state = _join(state, window, found, at_once=True)
     state = _release(state, window, found, at_once=True)
     trip = state.trip
     if trip is not None and not trip.silent:
@@ -149,14 +152,14 @@ def _learn_mounting(state: VehicleState, raw: ImuRing, fixes: FixRing, found: Fo
     mounting = orientation.learn(before, raw, fixes, len(state.fixes))
     if mounting.moves > before.moves:
         found.counts["device_moved"] += mounting.moves - before.moves
-    if mounting.current is not None and mounting.current is not before.current:
-        found.counts["mounting_learned"] += 1
+    if mounting.learned > before.learned:
+        found.counts["mounting_learned"] += mounting.learned - before.learned
     return replace(state, mounting=mounting)
 
 
 def _window(state: VehicleState, raw: ImuRing, fixes: FixRing, gps: GpsSamples) -> Window:
     mounting = state.mounting
-    known = mounting.current if mounting else None
+    known = mounting.latest if mounting else None
     return Window(
         raw=raw,
         imu=orientation.rotated(mounting, raw) if mounting and known else raw,
@@ -244,24 +247,50 @@ def _settle(state: VehicleState, window: Window, found: Found, at_once: bool = F
     come = [at_once or _has_come(window, e.end_us + BY_NAME[e.detector].settle_us) for e in state.settling]
     waiting = tuple(e for e, has in zip(state.settling, come, strict=True) if not has)
     judged = [_judge(view, e, found) for e, has in zip(state.settling, come, strict=True) if has]
-    pending = sorted((*state.pending, *(trace for trace in judged if trace)), key=lambda t: (t.end_us, t.event_id))
-    return replace(state, settling=waiting, pending=tuple(pending))
+    accepted = [*state.joining, *(one for one in judged if one)]
+    accepted.sort(key=lambda d: (d.start_us, d.episode.detector))
+    return replace(state, settling=waiting, joining=tuple(accepted))
 
 
-def _judge(view: View, episode: Episode, found: Found) -> PendingTrace | None:
-    """Turn an episode into an event, or count why not. Returns the trace that is to be kept."""
-    detector = BY_NAME[episode.detector]
-    verdict = detector.judge(view, episode)
+def _judge(view: View, episode: Episode, found: Found) -> Detection | None:
+    """Accept an episode, or count why not."""
+    verdict = BY_NAME[episode.detector].judge(view, episode)
     if isinstance(verdict, Refused):
         found.counts[f"{episode.detector}_{verdict.reason}"] += 1
         return None
-    event = _event(episode, verdict, found)
-    found.events.append(event)
-    if not detector.traced:
-        return None
-    around_us = view.rules.trace_us
-    start_us = max(event.start_us, event.end_us - _LONGEST_TRACED_US) - around_us
-    return PendingTrace(str(event.event_id), start_us, event.end_us + around_us)
+    return Detection(episode, verdict)
+
+
+def _join(state: VehicleState, window: Window, found: Found, at_once: bool = False) -> VehicleState:
+    """Make events of the detections that no other will be joined to."""
+    if not state.joining:
+        return state
+    under_way = [joining.reach_start_us(e) for e in (*state.open_episodes, *state.settling) if joining.joins(e)]
+    waiting: list[Detection] = []
+    pending = list(state.pending)
+    for group in joining.groups(state.joining):
+        if not at_once and not _is_whole(group, window, under_way):
+            waiting += group
+            continue
+        event = joining.to_event(group, found.vehicle_id, found.rules.version)
+        found.events.append(event)
+        if any(BY_NAME[one.episode.detector].traced for one in group):
+            pending.append(_trace_of(event, found.rules))
+    waiting.sort(key=lambda d: (d.start_us, d.episode.detector))
+    pending.sort(key=lambda t: (t.end_us, t.event_id))
+    return replace(state, joining=tuple(waiting), pending=tuple(pending))
+
+
+def _is_whole(group: list[Detection], window: Window, under_way: list[int]) -> bool:
+    if not joining.joins(group[0].episode):
+        return True
+    end_us = max(one.end_us for one in group)
+    return not any(start_us <= end_us for start_us in under_way) and _has_come(window, end_us + joining.JOIN_US)
+
+
+def _trace_of(event: SafetyEvent, rules: Rules) -> PendingTrace:
+    start_us = max(event.start_us, event.end_us - _LONGEST_TRACED_US) - rules.trace_us
+    return PendingTrace(str(event.event_id), start_us, event.end_us + rules.trace_us)
 
 
 def _has_come(window: Window, until_us: int) -> bool:
@@ -269,27 +298,6 @@ def _has_come(window: Window, until_us: int) -> bool:
     if fix_now is not None and fix_now >= until_us:
         return True
     return imu_now is not None and imu_now >= until_us + _IMU_LAG_US
-
-
-def _event(episode: Episode, verdict: Accepted, found: Found) -> SafetyEvent:
-    kind = BY_NAME[episode.detector].kind
-    return SafetyEvent(
-        event_id=event_id(found.rules.version, found.vehicle_id, kind, episode.start_us),
-        vehicle_id=found.vehicle_id,
-        driver_id=episode.driver_id,
-        kind=kind,
-        severity=verdict.severity,
-        start_us=episode.start_us,
-        end_us=episode.end_us,
-        lat=episode.detail.get("lat"),
-        lon=episode.detail.get("lon"),
-        speed_mps=episode.detail.get("speed_mps"),
-        peak=verdict.peak,
-        peak_unit=verdict.unit,
-        confidence=verdict.confidence,
-        rules_version=found.rules.version,
-        evidence=dict(verdict.evidence),
-    )
 
 
 # --- raw samples ------------------------------------------------------------------------------------------
@@ -321,6 +329,7 @@ def _trim(state: VehicleState, window: Window, rules: Rules) -> VehicleState:
     """Keep what an event that begins now, or is not yet complete, may still need."""
     now_us = _now_us(window)
     traced = [e.start_us for e in (*state.open_episodes, *state.settling) if BY_NAME[e.detector].traced]
+    traced += [d.start_us for d in state.joining if BY_NAME[d.episode.detector].traced]
     wanted = [now_us - _MARGIN_US, *traced, *(p.start_us + rules.trace_us for p in state.pending)]
     from_us = max(min(wanted) - rules.trace_us, now_us - _LONGEST_RING_US)
     imu, fixes = samples.imu_since(window.raw, from_us), samples.fixes_since(window.fixes, from_us)

@@ -31,6 +31,27 @@ GEOTAB: Mapping[VehicleClass, HarshThresholds] = {
 
 
 @dataclass(frozen=True, slots=True)
+class NearCrashRule:
+    """How much braking, its onset and an evasive swing weigh, and how much evidence, in g, a near crash takes.
+
+    Shares: chosen on half the vehicles of the 100-Car study, and checked on the others (tests/bench/detect.md).
+    Thresholds: those of a passenger car. There they let through, per hour of the driving that led to crashes and near
+    crashes: low 0.4, normal 3, high 10. That hour was no ordinary one, yet ``low`` is what runs by itself.
+    """
+
+    sensitivity: str = "low"
+    levels_g: Mapping[str, float] = field(default_factory=lambda: {"low": 0.85, "normal": 0.46, "high": 0.39})
+    brake_share: float = 0.36
+    onset_share: float = 0.64
+    swing_share: float = 1.41
+    critical_share: float = 1.3  # of the threshold; ours
+
+    @property
+    def threshold_g(self) -> float:
+        return self.levels_g[self.sensitivity]
+
+
+@dataclass(frozen=True, slots=True)
 class SpeedingBand:
     """Over the posted limit by at least ``over_share``; an event when it adds up to ``minimum_s`` in an episode.
 
@@ -70,6 +91,8 @@ class Rules:
         (0.0, Severity.LOW),
     )
 
+    near_crash: NearCrashRule = NearCrashRule()
+
     # A change of GPS speed over 2 s reaches 0.54 to 0.57 of the 0.5 s acceleration peak of brakes of 0.35 g and
     # more (medians on the 100-Car events, GPS thinned to 1 Hz). Starts and curves last longer and reach more of
     # theirs, and receivers hold zero and then jump when a vehicle starts: 0.85 x 0.43 g is Samsara's reviewers'
@@ -88,6 +111,10 @@ class Rules:
     silence_us: int = 600 * SECOND_US  # of arrival time; then an open trip is ended
     hold_us: int = 15 * SECOND_US  # a fix speaks for the time since the one before, up to this
     trace_us: int = 10 * SECOND_US  # raw IMU kept before and after an event
+
+    def brake_share(self, vehicle_class: VehicleClass) -> float:
+        """How softly this class brakes: its threshold over that of a passenger car."""
+        return self.harsh[vehicle_class].brake_g / self.harsh[VehicleClass.PASSENGER].brake_g
 
 
 DEFAULT = Rules()

@@ -7,8 +7,9 @@ from typing import Any
 
 from infra.contracts.events import JsonObject
 from infra.contracts.telemetry import VehicleClass
-from scoring.core import episodes, orientation, samples, trips
+from scoring.core import episodes, joining, orientation, samples, trips
 from scoring.core.episodes import Episode
+from scoring.core.joining import Detection
 from scoring.core.orientation import Mounting
 from scoring.core.samples import FixRing, ImuRing
 from scoring.core.trips import OpenTrip
@@ -40,13 +41,14 @@ class VehicleState:
     trip: OpenTrip | None = None
     open_episodes: tuple[Episode, ...] = ()  # at most one of each detector
     settling: tuple[Episode, ...] = ()  # closed, not yet judged
+    joining: tuple[Detection, ...] = ()  # judged, while another that overlaps may come
     pending: tuple[PendingTrace, ...] = ()
 
     @property
     def at_rest(self) -> bool:
         """Nothing is under way: no need to be woken."""
         under_way = self.trip is not None and not self.trip.silent
-        return not (under_way or self.open_episodes or self.settling or self.pending)
+        return not (under_way or self.open_episodes or self.settling or self.joining or self.pending)
 
 
 def dump(state: VehicleState) -> JsonObject:
@@ -61,6 +63,7 @@ def dump(state: VehicleState) -> JsonObject:
         "trip": state.trip.dump() if state.trip else None,
         "open_episodes": [e.dump() for e in state.open_episodes],
         "settling": [e.dump() for e in state.settling],
+        "joining": [d.dump() for d in state.joining],
         "pending": [asdict(p) for p in state.pending],
     }
 
@@ -80,5 +83,6 @@ def load(state: Any) -> VehicleState:
         trip=trips.load(state["trip"]) if state["trip"] else None,
         open_episodes=tuple(episodes.load(e) for e in state["open_episodes"]),
         settling=tuple(episodes.load(e) for e in state["settling"]),
+        joining=tuple(joining.load(d) for d in state.get("joining", ())),
         pending=tuple(PendingTrace(**p) for p in state["pending"]),
     )

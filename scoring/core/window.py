@@ -69,6 +69,11 @@ class Window:
         low, high = self._extremes_g[row]
         return (high if sign > 0 else -low) >= level_g
 
+    def range_g(self, row: int, start_us: int) -> tuple[float, float]:
+        """Lowest and highest raw acceleration since a time: MISSING and glitches count as the lowest there is."""
+        recent = self.imu.counts[row, int(np.searchsorted(self.imu.time_us, start_us)) :]
+        return float(recent.min()) * _COUNT_G, float(recent.max()) * _COUNT_G
+
     def smoothed(self, row: int) -> Signal:
         """Acceleration in g of the fresh samples of 8 Hz and more, half a second's mean of medians of three.
 

@@ -88,7 +88,8 @@ class Labelled:
 
 def hundred_car(folder: Path) -> Iterator[Labelled]:
     """372 events at 10 Hz, as they were recorded, glitches and all. There are no positions: they are set to one
-    place. Speeds are passed on once a second, bad ones left out."""
+    place. Speed is the GPS receiver's, once a second, above 150 mph left out; of the vehicle's bus nothing is used.
+    """
     series = dict(tuple(pd.read_parquet(folder / "timeseries_10hz.parquet").groupby("event_id")))
     for row in pd.read_csv(folder / "events.csv.gz").itertuples():
         rows = series[row.ID]
@@ -97,9 +98,9 @@ def hundred_car(folder: Path) -> Iterator[Labelled]:
         accel = np.stack([rows.lon_g_fwd_pos * G, rows.lat_g_left_pos * G, np.full(len(rows), G)])
         yaw = np.radians(rows.yaw_dps.to_numpy())
         imu = imu_of(time_us, accel, np.stack([np.zeros_like(yaw), np.zeros_like(yaw), yaw]))
-        speed = rows.speed_mph.to_numpy() * MPH
+        speed = rows.gps_speed_mph.to_numpy() * MPH
         seconds = np.flatnonzero(np.diff(time_us // 1_000_000, prepend=-1) != 0)
-        seconds = seconds[(speed[seconds] >= 0) & (speed[seconds] < 60)]
+        seconds = seconds[(speed[seconds] >= 0) & (speed[seconds] < 150 * MPH)]
         here = np.zeros(len(seconds))
         gps = gps_of(time_us[seconds], here, here, speed[seconds])
         recorded = Recorded(f"event {row.ID}", f"car-{row.vehicle_webid}", gps, imu)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from scoring.core.detectors import harsh, harsh_gps, speeding
+from scoring.core.detectors import harsh, harsh_gps, near_crash, speeding
 from scoring.core.detectors.port import Accepted, Detector, Refused, View
 
-DETECTORS: tuple[Detector, ...] = (*harsh.detectors(), *harsh_gps.detectors(), *speeding.detectors())
+DETECTORS: tuple[Detector, ...] = (
+    *harsh.detectors(),
+    *harsh_gps.detectors(),
+    *near_crash.detectors(),
+    *speeding.detectors(),
+)
 BY_NAME = {detector.name: detector for detector in DETECTORS}
 
 __all__ = ["BY_NAME", "DETECTORS", "Accepted", "Detector", "Refused", "View"]

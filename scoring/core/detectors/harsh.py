@@ -24,7 +24,15 @@ _STANDING_MPS = 3.0  # walking pace: a parked vehicle being leant on does not tu
 
 def detectors() -> tuple[Detector, ...]:
     return tuple(
-        Detector(f"imu_{axis.word}", axis.kind, partial(_scan, axis), partial(_judge, axis), _SETTLE_US, traced=True)
+        Detector(
+            f"imu_{axis.word}",
+            axis.kind,
+            partial(_scan, axis),
+            partial(_judge, axis),
+            _SETTLE_US,
+            traced=True,
+            joins=True,
+        )
         for axis in AXES
     )
 

@@ -25,7 +25,15 @@ _POINT_SHARE = 0.75  # of the accelerometer's threshold, its largest 1 Hz point 
 
 def detectors() -> tuple[Detector, ...]:
     return tuple(
-        Detector(f"gps_{axis.word}", axis.kind, partial(_scan, axis), partial(_judge, axis), _SETTLE_US, traced=True)
+        Detector(
+            f"gps_{axis.word}",
+            axis.kind,
+            partial(_scan, axis),
+            partial(_judge, axis),
+            _SETTLE_US,
+            traced=True,
+            joins=True,
+        )
         for axis in AXES
     )
 

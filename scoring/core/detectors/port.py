@@ -47,7 +47,8 @@ Judge = Callable[[View, Episode], Accepted | Refused]
 class Detector:
     """``settle_us`` after its end an episode is judged: by then all that the judgement looks at has come.
 
-    ``traced`` events keep their raw IMU.
+    ``traced`` events keep their raw IMU. Those that ``joins`` become one event where they overlap; ``hold_us`` of an
+    episode's end is only its memory, and it speaks of ``reach_us`` before its start.
     """
 
     name: str
@@ -56,3 +57,6 @@ class Detector:
     judge: Judge
     settle_us: int
     traced: bool
+    joins: bool = False
+    hold_us: int = 0
+    reach_us: int = 0
