@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from infra.bus.port import Bus
+from infra.bus.port import Bus, Producer
 from infra.clock import SECOND_US
 from infra.contracts.codec import encode, encode_tick
 from infra.contracts.topics import LANED_TOPICS, TELEMETRY
@@ -38,16 +38,21 @@ def traffic(arrivals: Sequence[Arrival], *others: Sent) -> list[Sent]:
 def publish(bus: Bus, messages: Iterable[Sent]) -> None:
     """All of them, then wait until the bus has them."""
     producer = bus.producer()
+    send(producer, bus.lanes, messages)
+    producer.close()
 
-    async def send() -> None:
+
+def send(producer: Producer, lanes: int, messages: Iterable[Sent]) -> None:
+    """All of them, then wait until the bus has them."""
+
+    async def publish_all() -> None:
         waits = []
         for at_us, topic, vehicle_id, value in messages:
             if vehicle_id:
                 waits.append(producer.publish(topic, vehicle_id, value, at_us))
             else:
-                waits += [producer.publish_to_lane(topic, lane, value, at_us) for lane in range(bus.lanes)]
+                waits += [producer.publish_to_lane(topic, lane, value, at_us) for lane in range(lanes)]
         for wait in waits:
             await wait
 
-    asyncio.run(send())
-    producer.close()
+    asyncio.run(publish_all())
