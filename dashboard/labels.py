@@ -21,6 +21,7 @@ KINDS = {
     EventKind.HARSH_TURN: "Harsh turn",
     EventKind.NEAR_CRASH: "Near crash",
     EventKind.SPEEDING: "Speeding",
+    EventKind.IDLING: "Idling",
     EventKind.MICROSLEEP: "Microsleep",
     EventKind.SLEEP: "Eyes closed, asleep",
     EventKind.UNRESPONSIVE: "Driver unresponsive",
@@ -32,6 +33,7 @@ KIND_ICONS = {  # names of Material symbols, which Streamlit brings along
     EventKind.HARSH_TURN: "turn_sharp_right",
     EventKind.NEAR_CRASH: "car_crash",
     EventKind.SPEEDING: "speed",
+    EventKind.IDLING: "hourglass_top",
     EventKind.MICROSLEEP: "visibility_off",
     EventKind.SLEEP: "bedtime",
     EventKind.UNRESPONSIVE: "emergency_home",
@@ -202,15 +204,15 @@ def reason(word: str | None) -> str:
 def summary(word: str, peak: float, unit: str, evidence: Numbers, words: Words) -> str:
     """One sentence: what happened and by how much, and against which threshold."""
     match word:
-        case "harsh_brake" | "harsh_acceleration" | "harsh_turn":
-            return _harsh(word, peak, evidence)
-        case "near_crash":
-            return _near_crash(peak, evidence)
+        case "harsh_brake" | "harsh_acceleration" | "harsh_turn" | "near_crash":
+            return _near_crash(peak, evidence) if word == "near_crash" else _harsh(word, peak, evidence)
         case "speeding":
             band = evidence.get("band", UNKNOWN)
             at_least = _number(evidence, "seconds_in_band_or_higher")
             over = f"Up to {words.peak(peak, unit)} the posted limit"
             return f"{over}; {length(at_least)} in the band “{band}” or above it." if at_least else f"{over}."
+        case "idling":
+            return f"Stood for {length(peak)} with the ignition on."
         case "microsleep" | "sleep" | "unresponsive":
             frames = _number(evidence, "frames_shut")
             seen = f", seen on {frames:.0f} frames" if frames else ""
@@ -254,6 +256,7 @@ EVIDENCE_WORDS = {
     "threshold_g": "Threshold",
     "seconds_over_threshold": "Time over the threshold",
     "seconds": "Whole event",
+    "seconds_at_least": "Counted from",
     "direction": "Direction",
     "speed_change_mps": "Change of GPS speed",
     "gps_support": "Support by GPS",

@@ -21,6 +21,7 @@ class EventKind(StrEnum):
     HARSH_TURN = "harsh_turn"
     NEAR_CRASH = "near_crash"  # a hard onset of braking, an evasive swing, or both
     SPEEDING = "speeding"
+    IDLING = "idling"  # standing with the ignition on
     MICROSLEEP = "microsleep"  # eyes closed 1 to 3 s
     SLEEP = "sleep"  # 3 to 6 s
     UNRESPONSIVE = "unresponsive"  # 6 s and more

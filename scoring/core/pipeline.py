@@ -169,6 +169,7 @@ def _window(state: VehicleState, raw: ImuRing, fixes: FixRing, gps: GpsSamples) 
         fixes=fixes,
         fix_from=len(state.fixes),
         limit_mps=gps.speed_limit_mps,
+        ignition=gps.ignition,
     )
 
 

@@ -35,6 +35,7 @@ EVENT_POINTS: Mapping[EventKind, float] = {
     EventKind.HARSH_TURN: 2.0,
     EventKind.NEAR_CRASH: 8.0,
     EventKind.SPEEDING: 0.0,
+    EventKind.IDLING: 0.0,  # costs fuel, not safety: no vendor's safety score takes it
     EventKind.MICROSLEEP: 12.0,
     EventKind.SLEEP: 20.0,
     EventKind.UNRESPONSIVE: 30.0,

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from infra.contracts.telemetry import Float32, Float64, Int64
+from infra.contracts.telemetry import Float32, Float64, Int8, Int64
 from scoring.core.episodes import Signal
 from scoring.core.rules import G_MPS2, SECOND_US
 from scoring.core.samples import ACCEL_LSB_MPS2, GYRO_LSB_RADPS, MISSING, FixRing, ImuRing
@@ -31,7 +31,8 @@ class Window:
     """``imu`` and ``fixes`` hold the past and the fresh; the fresh begin at ``imu_from`` and ``fix_from``.
 
     ``imu`` is in the vehicle's axes, MISSING where these are not known; ``raw`` is as the device sent it.
-    ``in_vehicle_frame`` says whether any of it may be judged. ``limit_mps`` belongs to the fresh fixes.
+    ``in_vehicle_frame`` says whether any of it may be judged. ``limit_mps`` and ``ignition`` belong to the
+    fresh fixes.
     """
 
     raw: ImuRing
@@ -42,6 +43,7 @@ class Window:
     fixes: FixRing
     fix_from: int
     limit_mps: Float32
+    ignition: Int8
 
     @property
     def imu_now_us(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scoring.core.detectors import harsh, harsh_gps, near_crash, speeding
+from scoring.core.detectors import harsh, harsh_gps, idling, near_crash, speeding
 from scoring.core.detectors.port import Accepted, Detector, Refused, View
 
 DETECTORS: tuple[Detector, ...] = (
@@ -10,6 +10,7 @@ DETECTORS: tuple[Detector, ...] = (
     *harsh_gps.detectors(),
     *near_crash.detectors(),
     *speeding.detectors(),
+    *idling.detectors(),
 )
 BY_NAME = {detector.name: detector for detector in DETECTORS}
 
