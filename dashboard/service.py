@@ -90,7 +90,7 @@ class Dashboard:
         assert self._process is not None
         while not self._stopped.wait(0.5):
             ended = self._process.poll()
-            if ended is not None:
+            if ended is not None and not self._stopped.is_set():  # a signal handler may stop it at any point here
                 raise DashboardUnavailable(f"the dashboard ended with {ended}")
 
     def stop(self) -> None:

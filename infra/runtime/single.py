@@ -70,8 +70,9 @@ def _run_gateway(settings: Settings) -> None:
         plan = timetable(settings, bus, engine, open_media(settings), SystemClock())
         beside = threading.Thread(target=plan.run_until, args=(stopping,), name="timetable", daemon=True)
         beside.start()
+        on_signal(gateway.stop)  # uvicorn puts its own in place while it serves, and then raises again what came
         try:
-            gateway.run()  # uvicorn handles the signals
+            gateway.run()
         finally:
             stopping.set()
             beside.join(5.0)
