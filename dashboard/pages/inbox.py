@@ -99,7 +99,8 @@ def filter_bar(person: Person, counts: InboxCounts) -> Filters:
     """The filters as widgets. The address leads: a link sets them, and a change is written back to it."""
     default = default_filters(person)
     linked = from_query(asked(), default)
-    if st.session_state.get("filters-written") != linked:
+    # Streamlit forgets the widgets of a page that is left; an unset date_input would mean today.
+    if st.session_state.get("filters-written") != linked or "f-days" not in st.session_state:
         _set_widgets(linked)
     waiting = {View.TO_REVIEW: counts.to_review, View.CONTESTED: counts.contested}
     view = st.segmented_control(

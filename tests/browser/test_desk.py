@@ -132,6 +132,11 @@ def test_the_inbox_lists_filters_and_leads_to_an_event(window: Visit) -> None:
     expect(page.locator(".rs-row").get_by_text(NASTY_NAME).first).to_be_visible()  # as it is written, not as HTML
     expect(rows.first.locator("img")).to_have_js_property("naturalWidth", 640)
     window.shoot("inbox")
+    page.get_by_role("link", name="Drivers").click()
+    window.wait("Drivers")
+    page.get_by_role("link", name="Inbox").click()
+    window.wait("Inbox")
+    expect(rows.first).to_contain_text("Microsleep")  # no filter came of going away and back
 
     page.get_by_text("Filters", exact=True).click()
     page.get_by_role("combobox", name=re.compile("Kind")).click()
