@@ -202,7 +202,7 @@ def bars(labels: Sequence[str], values: Sequence[float], title: str) -> alt.Char
             y=alt.Y("label:N", title=None, sort="-x", axis=alt.Axis(labelLimit=220)),
             tooltip=["label:N", alt.Tooltip("value:Q", title=title)],
         )
-        .properties(height=max(28 * len(data), 60))
+        .properties(height=28 * len(data) + 76)  # Streamlit counts the axis and its title in
     )
 
 
