@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.auth import Person
 from dashboard.core.review import Role
-from dashboard.pages import driver, drivers, event, health, inbox, trip, trips
+from dashboard.views import driver, drivers, event, health, inbox, trip, trips
 
 
 def pages_for(person: Person) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def main() -> None:
 
 def _load_pages() -> None:
     """Before anyone asks: pandas, Arrow and Altair take seconds the first time."""
-    importlib.import_module("dashboard.pages.driver")
+    importlib.import_module("dashboard.views.driver")
 
 
 def _end_with(parent: int) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from dashboard.pages.event import _place
+from dashboard.views.event import _place
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TRACK = pd.DataFrame(

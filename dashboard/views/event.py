@@ -17,7 +17,7 @@ from dashboard.core.filters import Filters, from_query, to_query
 from dashboard.core.review import Action, Role, allowed
 from dashboard.data import reading, settings, words
 from dashboard.navigation import asked, asked_one, go, link
-from dashboard.pages.inbox import default_filters, event_filter
+from dashboard.views.inbox import default_filters, event_filter
 from infra.contracts.events import SCORED_STATES, EventKind, ReviewState
 from infra.store import queries, reports
 from infra.store.queries import ActionRow, EventRow, MediaRow, Neighbours

@@ -12,8 +12,8 @@ from dashboard import charts, labels, parts
 from dashboard.auth import Person
 from dashboard.data import driver_names, now, reading, settings, words
 from dashboard.navigation import asked_one, link
-from dashboard.pages.drivers import period
-from dashboard.pages.trips import trip_table
+from dashboard.views.drivers import period
+from dashboard.views.trips import trip_table
 from infra.store import reports
 from infra.store.reports import ScoreRow, TripRow
 
