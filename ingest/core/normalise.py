@@ -59,7 +59,7 @@ class Judged:
 def judge(raw: RawBatch, window: TimeWindow) -> Judged:
     """Check every row. A fault in one column refuses the batch: half a batch whose sender misreads the format
     is not worth having, and an error is noticed where a warning is not."""
-    fault = next(iter(raw.faults), None) or _swapped(raw.gps)
+    fault = next(iter(raw.faults), None) or _mistimed(raw) or _swapped(raw.gps)
     if fault:
         return _refuse(raw, fault)
     gps = validate.check_gps(_normalise_gps(raw.gps), window)
@@ -68,6 +68,13 @@ def judge(raw: RawBatch, window: TimeWindow) -> Judged:
     if fault:
         return _refuse(raw, fault)
     return Judged(gps.samples, imu.samples, gps.refused + imu.refused, gps.reordered + imu.reordered)
+
+
+def _mistimed(raw: RawBatch) -> Fault | None:
+    for stream, samples in (("gps", raw.gps), ("imu", raw.imu)):
+        if found := units.suspect_times(samples.time_us):
+            return Fault(stream, found.column, validate.UNITS_SUSPECTED, found.hint, len(samples))
+    return None
 
 
 def _swapped(gps: GpsSamples) -> Fault | None:

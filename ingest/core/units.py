@@ -27,6 +27,12 @@ _SPEED_UNITS = (  # times too large, within 12 %
     ("mph", 2.237),
 )
 _TOLERANCE = 0.12
+_TIME_UNITS = (  # what a value in microseconds is divided by to be milliseconds, had the sender meant the unit
+    ("seconds", 1, "multiply by 1,000"),
+    ("microseconds", 1_000_000, "divide by 1,000"),
+)
+_CENTURY_MIDDLE_MS = 2_524_608_000_000  # 2050
+_HALF_CENTURY_MS = 1_577_836_800_000
 _LEAST_RATIO = 1.5  # of all together; nearly always under it, which is cheaper to see than percentiles
 
 Float64 = npt.NDArray[np.float64]
@@ -75,6 +81,16 @@ def suspect_gps(samples: GpsSamples) -> Suspicion | None:
                 f"the speeds are {ratio:.2f} times what the positions say, as if they were in {unit}: "
                 f"send m/s (divide by {factor})",
             )
+    return None
+
+
+def suspect_times(time_us: npt.NDArray[np.int64]) -> Suspicion | None:
+    """Seconds or microseconds where milliseconds are asked for: this century's read as 1970's, or as the far future."""
+    if not len(time_us):
+        return None
+    for unit, factor, advice in _TIME_UNITS:
+        if (np.abs(time_us // factor - _CENTURY_MIDDLE_MS) < _HALF_CENTURY_MS).all():
+            return Suspicion("time_ms", f"the times read as if they were in {unit}: send milliseconds ({advice})")
     return None
 
 

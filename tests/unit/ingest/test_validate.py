@@ -146,3 +146,12 @@ def test_a_fault_in_one_stream_refuses_the_batch_and_says_what_became_of_the_oth
 def test_an_empty_batch_is_nothing_to_refuse():
     judged = judge(RawBatch("b", 0, None, "vehicle", empty_gps(), empty_imu()), WINDOW)
     assert (judged.rows, judged.refused, judged.fault) == (0, (), None)
+
+
+@pytest.mark.parametrize(
+    ("sent_ms", "unit"),
+    [(1_795_244_400, "seconds"), (1_795_244_400_000_000, "microseconds"), (1_795_244_400_000, None), (0, None)],
+)
+def test_times_in_another_unit_than_milliseconds_are_named(sent_ms: int, unit: str | None) -> None:
+    found = units.suspect_times(np.array([sent_ms, sent_ms + 1]) * 1000)
+    assert (found is None) if unit is None else (found is not None and f"in {unit}:" in found.hint)
