@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from infra.bus.kafka import KafkaBus
 from infra.bus.memory import MemoryBus
 from infra.bus.port import Bus, Consumer, LaneLost, MessageTooLarge, Record
 from infra.contracts.topics import FRAMES, TELEMETRY, lane_of
@@ -229,14 +228,6 @@ def test_a_producer_that_reached_its_broker_is_ready(bus: Bus) -> None:
     while not producer.ready():
         assert time.monotonic() < deadline
     producer.close()
-
-
-@pytest.mark.bus("kafka")
-def test_nobody_assigns_lanes_before_it_knows_the_topics(bus: KafkaBus, caplog: pytest.LogCaptureFixture) -> None:
-    """A leader that does not know them gives nobody a lane, and may not look again for minutes."""
-    for number in range(5):
-        join(bus, f"group-{number}").close()
-    assert "No partition metadata" not in caplog.text
 
 
 def test_topics_are_made_once(bus: Bus) -> None:

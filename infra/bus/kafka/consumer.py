@@ -73,10 +73,6 @@ class KafkaConsumer:
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
-            # kafka-python 3.0.12 forgets that it wants the metadata of newly subscribed topics when an older request
-            # for metadata is on its way. As the group's leader it then gives nobody any lane, for up to 5 min.
-            for topic in self._topics:
-                self._client.partitions_for_topic(topic)
             self._client.subscribe(topics=self._topics, listener=self._listener)
 
     def poll(self, timeout_s: float, limit: int) -> Sequence[Record]:
