@@ -20,12 +20,26 @@ class EventKind(StrEnum):
     HARSH_ACCELERATION = "harsh_acceleration"
     HARSH_TURN = "harsh_turn"
     NEAR_CRASH = "near_crash"  # a hard onset of braking, an evasive swing, or both
+    SWERVE = "swerve"  # out of the lane or around something, and back
+    CRASH = "crash"
+    ROLLOVER = "rollover"
     SPEEDING = "speeding"
+    MAX_SPEED = "max_speed"  # faster than the fleet allows anywhere
     IDLING = "idling"  # standing with the ignition on
+    LONG_DRIVING = "long_driving"  # without a break
+    NIGHT_DRIVING = "night_driving"  # exposure, no manoeuvre
     MICROSLEEP = "microsleep"  # eyes closed 1 to 3 s
     SLEEP = "sleep"  # 3 to 6 s
     UNRESPONSIVE = "unresponsive"  # 6 s and more
-    DROWSINESS = "drowsiness"  # PERCLOS over its threshold
+    DROWSINESS = "drowsiness"  # PERCLOS over its threshold, or several signs at once
+    YAWNING = "yawning"  # several within minutes
+    HEAD_NOD = "head_nod"
+    DISTRACTION = "distraction"  # eyes off the road
+    PHONE_USE = "phone_use"
+    SMOKING = "smoking"
+    DRINKING = "drinking"
+    NO_SEAT_BELT = "no_seat_belt"
+    CAMERA_OBSTRUCTED = "camera_obstructed"  # covered, turned away or unfit to judge by
 
 
 class Severity(StrEnum):

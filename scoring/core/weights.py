@@ -34,12 +34,26 @@ EVENT_POINTS: Mapping[EventKind, float] = {
     EventKind.HARSH_ACCELERATION: 1.0,
     EventKind.HARSH_TURN: 2.0,
     EventKind.NEAR_CRASH: 8.0,
+    EventKind.SWERVE: 4.0,
+    EventKind.CRASH: 40.0,
+    EventKind.ROLLOVER: 60.0,
     EventKind.SPEEDING: 0.0,
+    EventKind.MAX_SPEED: 0.0,
     EventKind.IDLING: 0.0,  # costs fuel, not safety: no vendor's safety score takes it
+    EventKind.LONG_DRIVING: 0.0,
+    EventKind.NIGHT_DRIVING: 0.0,
     EventKind.MICROSLEEP: 12.0,
     EventKind.SLEEP: 20.0,
     EventKind.UNRESPONSIVE: 30.0,
     EventKind.DROWSINESS: 12.0,
+    EventKind.YAWNING: 0.0,  # a sign of tiredness, no fault
+    EventKind.HEAD_NOD: 12.0,
+    EventKind.DISTRACTION: 8.0,
+    EventKind.PHONE_USE: 10.0,
+    EventKind.SMOKING: 2.0,
+    EventKind.DRINKING: 2.0,
+    EventKind.NO_SEAT_BELT: 8.0,
+    EventKind.CAMERA_OBSTRUCTED: 0.0,  # for the operator
 }
 
 SEVERITY_SHARE: Mapping[Severity, float] = {  # ours: Motive and Samsara count events alike whatever their size

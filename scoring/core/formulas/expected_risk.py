@@ -66,6 +66,12 @@ EVENT_CAUSES: Mapping[str, Cause] = {
     "sleep": _cause(20.0, 0.01, 2.0),
     "unresponsive": _cause(30.0, 0.001, 3.0),
     "drowsiness": _cause(12.0, 0.05, 1.5),
+    "head_nod": _cause(12.0, 0.05, 1.5),
+    "distraction": _cause(8.0, 0.5, 1.2),
+    "phone_use": _cause(10.0, 0.5, 1.2),
+    "smoking": _cause(2.0, 0.2, 1.2),
+    "drinking": _cause(2.0, 0.2, 1.2),
+    "no_seat_belt": _cause(8.0, 0.2, 1.2),
 }
 
 # Per spell and hour, that is per 0.83 % of the time. SPEEDING_POINTS rise as Nilsson's fourth power; four of them to

@@ -13,7 +13,9 @@ from scoring.core.formulas.tally import Tally
 NAME = "greenroad-like"
 TEN_HOURS_S = 36_000.0
 GREEN, YELLOW = 20.0, 50.0
-NOT_COUNTED = frozenset(("idling", "max_speed", "long_driving", "night_driving"))  # no unsafe manoeuvre
+NOT_COUNTED = frozenset(  # no unsafe manoeuvre
+    ("idling", "max_speed", "long_driving", "night_driving", "yawning", "camera_obstructed")
+)
 
 
 def greenroad_like(tally: Tally) -> Result:

@@ -3,7 +3,7 @@
 Weights, window, minimum and range are published (helpcenter 16406895841565, 6162164321693). How the rate becomes
 points is not: a point for ten is ours, which leaves the middle of a simulated fleet inside the range. Drowsiness has no
 published weight and is taken as phone use, the gravest of its list; a near crash as tailgating, a swerve as hard
-cornering.
+cornering, smoking and drinking as distraction.
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ EVENT_WEIGHTS: Mapping[str, float] = {
     "sleep": 10.0,
     "unresponsive": 10.0,
     "drowsiness": 10.0,
+    "head_nod": 10.0,
+    "distraction": 5.0,
+    "phone_use": 10.0,
+    "smoking": 5.0,
+    "drinking": 5.0,
+    "no_seat_belt": 6.0,
 }
 
 

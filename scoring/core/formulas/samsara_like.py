@@ -28,6 +28,12 @@ EVENT_WEIGHTS: Mapping[str, float] = {
     "sleep": 2.0,
     "unresponsive": 2.0,
     "drowsiness": 2.0,
+    "head_nod": 2.0,
+    "distraction": 2.0,
+    "phone_use": 2.0,
+    "smoking": 1.0,
+    "drinking": 1.0,
+    "no_seat_belt": 1.0,
 }
 BAND_WEIGHTS: Mapping[str, float] = dict.fromkeys(BANDS, 1.0)
 
