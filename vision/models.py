@@ -16,13 +16,15 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from vision.core.eyes import EyeContour
+from vision.core.seat import Box, choose_driver
 from vision.frames import Picture
 
 _LEFT_EYE = (33, 160, 158, 133, 153, 144)  # of the 478 points: outer corner, two above, inner corner, two below
 _RIGHT_EYE = (362, 385, 387, 263, 373, 380)
-_MOST_FACES = 2  # the driver and one passenger; the larger face is taken for the driver's
+_MOST_FACES = 2  # the driver and one passenger
 _CHATTER = (  # what the library says at every start, and means nothing to an operator
     b"All log messages before absl::InitializeLog()",
     b"Created TensorFlow Lite XNNPACK delegate",
@@ -31,32 +33,35 @@ _CHATTER = (  # what the library says at every start, and means nothing to an op
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """In shares of the picture's width and height; may reach outside of it."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @property
-    def area(self) -> float:
-        return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
+Mesh = npt.NDArray[np.float32]
+"""(478, 3) pixels: x right, y down, z away from the camera on about the scale of x, 0 at the head's middle. The points'
+numbers are mediapipe's (468 of the skin, then 5 an iris)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """The driver's face in one picture. Eyes are named as seen in the picture, not as the driver would."""
+    """The driver's face in one picture. Eyes are named as seen in the picture, not as the driver would.
+
+    ``mesh`` is None where the model has none (the scripted stand-in). ``others`` are the faces of passengers.
+    """
 
     box: Box
     left_eye: EyeContour  # (6, 2) pixels
     right_eye: EyeContour
+    mesh: Mesh | None = None
+    others: tuple[Box, ...] = ()
 
 
 class FaceModel(Protocol):
-    def find_faces(self, pictures: Sequence[Picture]) -> Sequence[Face | None]:
-        """The driver's face in each picture; None where there is none."""
+    def find_faces(
+        self, pictures: Sequence[Picture], usual: Sequence[Box | None] | None = None
+    ) -> Sequence[Face | None]:
+        """The driver's face in each picture; None where there is none.
+
+        Args:
+            usual: for each picture where that vehicle's driver usually is (see ``vision.core.seat``); the largest
+                face is taken where this is not known.
+        """
 
     def close(self) -> None:
         """Free what the model holds. It may be used again, and is then loaded again."""
@@ -79,20 +84,22 @@ class MediapipeFaces:
     Loaded at the first picture (1.4 s of imports). About 4.4 ms a picture on one core.
     """
 
-    def find_faces(self, pictures: Sequence[Picture]) -> Sequence[Face | None]:
+    def find_faces(
+        self, pictures: Sequence[Picture], usual: Sequence[Box | None] | None = None
+    ) -> Sequence[Face | None]:
         fresh = "_mesh" not in self.__dict__
+        places = usual or [None] * len(pictures)
         with _without_chatter() if fresh else nullcontext():
-            return [self._find(picture) for picture in pictures]
+            return [self._find(picture, place) for picture, place in zip(pictures, places, strict=True)]
 
     def close(self) -> None:
         mesh = self.__dict__.pop("_mesh", None)
         if mesh is not None:
             mesh.close()
 
-    def _find(self, picture: Picture) -> Face | None:
+    def _find(self, picture: Picture, usual: Box | None) -> Face | None:
         found = self._mesh.process(np.ascontiguousarray(picture.rgb)).multi_face_landmarks or ()
-        faces = [_face(mesh.landmark, picture) for mesh in found]
-        return max(faces, key=lambda face: face.box.area, default=None)
+        return _driver([_mesh_points(mesh.landmark, picture) for mesh in found], picture, usual)
 
     @cached_property
     def _mesh(self) -> Any:
@@ -111,7 +118,11 @@ class ScriptedFaces:
     def __init__(self, script: Callable[[Picture], Face | None] | None = None) -> None:
         self._script = script or read_drawn_face
 
-    def find_faces(self, pictures: Sequence[Picture]) -> Sequence[Face | None]:
+    def find_faces(
+        self,
+        pictures: Sequence[Picture],
+        usual: Sequence[Box | None] | None = None,  # noqa: ARG002
+    ) -> Sequence[Face | None]:
         return [self._script(picture) for picture in pictures]
 
     def close(self) -> None:
@@ -132,16 +143,26 @@ def read_drawn_face(picture: Picture) -> Face | None:
     return None if level < 0.02 else scripted_face(0.3 * level)
 
 
-def _face(landmarks: Sequence[Any], picture: Picture) -> Face:
+def _driver(meshes: Sequence[Mesh], picture: Picture, usual: Box | None) -> Face | None:
+    boxes = [_box(mesh, picture) for mesh in meshes]
+    place = choose_driver(boxes, usual)
+    if place is None:
+        return None
+    others = tuple(box for i, box in enumerate(boxes) if i != place)
+    flat = meshes[place][:, :2].astype(np.float64)
+    return Face(boxes[place], flat[list(_LEFT_EYE)], flat[list(_RIGHT_EYE)], meshes[place], others)
+
+
+def _mesh_points(landmarks: Sequence[Any], picture: Picture) -> Mesh:
     height, width = picture.rgb.shape[:2]
-    points = np.array([(point.x, point.y) for point in landmarks], np.float64)
-    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-    pixels = points * (width, height)
-    return Face(
-        Box(float(left), float(top), float(right), float(bottom)),
-        pixels[list(_LEFT_EYE)],
-        pixels[list(_RIGHT_EYE)],
-    )
+    points = np.array([(point.x, point.y, point.z) for point in landmarks])
+    return (points * (width, height, width)).astype(np.float32)
+
+
+def _box(mesh: Mesh, picture: Picture) -> Box:
+    height, width = picture.rgb.shape[:2]
+    (left, top), (right, bottom) = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
+    return Box(float(left / width), float(top / height), float(right / width), float(bottom / height))
 
 
 @contextmanager

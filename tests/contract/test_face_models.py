@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.vision.stories import CLIP, MAX_PIXELS, drawn
 from vision.core.eyes import measure_aspect_ratio
+from vision.core.seat import Box
 from vision.frames import Picture, decode_picture
 from vision.models import MediapipeFaces, ScriptedFaces, _without_chatter
 
@@ -96,15 +97,29 @@ def test_mesh_sees_shut_eyes_in_changed_pictures(name, change):
     assert shut < 0.75 * wide, name
 
 
-def test_mesh_takes_the_larger_of_two_faces():
+def test_mesh_takes_the_larger_of_two_faces_or_the_one_where_the_driver_usually_is():
     person = clip_picture(AWAKE).rgb[100:300, 130:330]
     rgb = np.full((480, 640, 3), 128, np.uint8)
     rgb[40:240, 20:220] = person
     rgb[40:440, 230:630] = person.repeat(2, axis=0).repeat(2, axis=1)
     model = MediapipeFaces()
-    (face,) = model.find_faces([Picture(rgb)])
+    large, small = model.find_faces([Picture(rgb)] * 2, usual=[None, Box(0.1, 0.1, 0.3, 0.5)])
     model.close()
-    assert face.box.left > 0.36
+    assert large.box.left > 0.36 > small.box.right
+    assert large.others == (small.box,)
+    assert small.others == (large.box,)
+
+
+def test_mesh_is_in_pixels_and_nearer_at_the_nose():
+    model = MediapipeFaces()
+    picture = clip_picture(AWAKE)
+    (face,) = model.find_faces([picture])
+    model.close()
+    assert face.mesh.shape == (478, 3)
+    assert face.mesh.dtype == np.float32
+    assert face.mesh[:, 0].min() == pytest.approx(face.box.left * picture.rgb.shape[1], abs=0.01)
+    nose, ear = 1, 234
+    assert face.mesh[nose, 2] < face.mesh[ear, 2]
 
 
 def test_upside_down_picture_gives_no_error():

@@ -1,0 +1,11 @@
+"""The heads that look at every picture beside the face mesh: one list, for the worker, ``watch`` and the archive."""
+
+from __future__ import annotations
+
+from vision.eye_state import EyeStates
+from vision.models import Head
+
+
+def default_heads() -> tuple[Head, ...]:
+    """New heads; each loads its network at its first picture, and is closed by whoever asked for it."""
+    return (EyeStates(),)
