@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from sqlalchemy import Engine
@@ -28,30 +28,19 @@ from vision.core.driver import (
     load_state,
     see_openness,
 )
-from vision.core.eyes import measure_aspect_ratio, usual_aspect_ratio
+from vision.core.eyes import usual_aspect_ratio
 from vision.core.rules import Finding, Judgement, finish
 from vision.evidence import take_still
-from vision.eye_state import BOTH, EyeStates
 from vision.frames import Picture, UnusableFrame, decode_picture
+from vision.heads import default_heads
+from vision.looking import CHUNK, Eyes, Look, make_glance
 from vision.models import FaceModel, Head, MediapipeFaces
 
 GROUP = "vision"
 RULES_VERSION = "eyes-1"
 
-CHUNK = 16
-"""Pictures decoded and looked at together. 640×480 takes 0.9 MB, so a batch of 500 would take half a gigabyte."""
-
 SILENCE_US = 60_000_000
 """An event still open when no frame has come for so long is ended where it was last seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the models saw on one frame."""
-
-    face_found: bool
-    aspect_ratio: float | None
-    signals: Mapping[str, float] = field(default_factory=dict)  # of the further heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +57,7 @@ class VisionStep:
     rules_version = RULES_VERSION
 
     def __init__(self, faces: FaceModel, max_pixels: int, heads: Sequence[Head] = ()) -> None:
-        self._faces = faces
-        self._heads = tuple(heads)
+        self._eyes = Eyes(faces, heads)
         self._max_pixels = max_pixels
 
     def load(self, state: JsonObject | None) -> DriverState:
@@ -103,14 +91,12 @@ class VisionStep:
         return Folded(after, notes.outputs(), wake_us)
 
     def close(self) -> None:
-        self._faces.close()
-        for head in self._heads:
-            head.close()
+        self._eyes.close()
 
     def _see(self, frames: Sequence[Frame]) -> Iterable[Look | Unusable]:
         decoded = [self._decode(frame) for frame in frames]
         pictures = [picture for picture in decoded if isinstance(picture, Picture)]
-        looks = iter(self._look(pictures))
+        looks = iter(self._eyes.look(pictures))
         return [next(looks) if isinstance(picture, Picture) else picture for picture in decoded]
 
     def _decode(self, frame: Frame) -> Picture | Unusable:
@@ -118,18 +104,6 @@ class VisionStep:
             return decode_picture(frame.jpeg, self._max_pixels)
         except UnusableFrame as error:
             return Unusable(error.reason, error.detail)
-
-    def _look(self, pictures: Sequence[Picture]) -> list[Look]:
-        faces = self._faces.find_faces(pictures)
-        numbers = [head.measure(pictures, faces) for head in self._heads]
-        return [
-            Look(
-                face is not None,
-                measure_aspect_ratio(face.left_eye, face.right_eye) if face else None,
-                {name: value for head in numbers for name, value in head[i].items()},
-            )
-            for i, face in enumerate(faces)
-        ]
 
 
 class _Notes:
@@ -221,7 +195,7 @@ class _Notes:
 
 def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Worker[DriverState]:
     """The eyes' worker on this bus and database. The face mesh is loaded at the first frame."""
-    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels, [EyeStates()])
+    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels, default_heads())
     return Worker(step, bus, engine, settings, media)
 
 
@@ -237,7 +211,7 @@ def _frame(delivery: Delivery) -> Frame:
 
 
 def _glance(frame: Frame, seen: Look) -> Glance:
-    return Glance(frame.time_us, frame.speed_mps, seen.aspect_ratio, seen.signals.get(BOTH))
+    return make_glance(frame.time_us, frame.speed_mps, seen)
 
 
 def _event(vehicle_id: str, state: DriverState, finding: Finding) -> SafetyEvent:

@@ -9,8 +9,9 @@ from infra.contracts.events import EventKind, event_id
 from infra.contracts.frames import Camera
 from infra.store.outputs import OBSERVATION_SCHEMA
 from tests.unit.vision.stories import START_US, deliveries, drawn, final_events, frame, run, scripted_step
+from vision.looking import Look
 from vision.models import ScriptedFaces
-from vision.service import RULES_VERSION, SILENCE_US, Look, VisionStep
+from vision.service import RULES_VERSION, SILENCE_US, VisionStep
 
 WIDE, SHUT, NOBODY = 220, 60, 0
 AWAKE = [WIDE] * 320  # 64 s at 5 frames a second: the baseline is learned

@@ -1,0 +1,56 @@
+"""Pictures looked at by every model, batch by batch: what the worker and `rumblestrip watch` share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vision.core.driver import Glance
+from vision.core.eyes import measure_aspect_ratio
+from vision.eye_state import BOTH
+from vision.frames import Picture
+from vision.models import Box, FaceModel, Head
+
+CHUNK = 16
+"""Pictures decoded and looked at together. 640×480 takes 0.9 MB, so a batch of 500 would take half a gigabyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the models saw on one frame."""
+
+    face_found: bool
+    aspect_ratio: float | None
+    signals: Mapping[str, float] = field(default_factory=dict)  # of the further heads
+    box: Box | None = None  # of the driver's face
+
+
+class Eyes:
+    """The face model and the further heads. Stateless apart from what they have loaded."""
+
+    def __init__(self, faces: FaceModel, heads: Sequence[Head] = ()) -> None:
+        self._faces = faces
+        self._heads = tuple(heads)
+
+    def look(self, pictures: Sequence[Picture]) -> list[Look]:
+        faces = self._faces.find_faces(pictures)
+        numbers = [head.measure(pictures, faces) for head in self._heads]
+        return [
+            Look(
+                face is not None,
+                measure_aspect_ratio(face.left_eye, face.right_eye) if face else None,
+                {name: value for head in numbers for name, value in head[i].items()},
+                face.box if face else None,
+            )
+            for i, face in enumerate(faces)
+        ]
+
+    def close(self) -> None:
+        self._faces.close()
+        for head in self._heads:
+            head.close()
+
+
+def make_glance(time_us: int, speed_mps: float | None, look: Look) -> Glance:
+    """The numbers of a look that the rules are asked about."""
+    return Glance(time_us, speed_mps, look.aspect_ratio, look.signals.get(BOTH))
