@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from vision.core.driver import Glance
 from vision.core.eyes import measure_aspect_ratio
+from vision.core.seat import Box
 from vision.eye_state import BOTH
 from vision.frames import Picture
-from vision.models import Box, FaceModel, Head
+from vision.models import FaceModel, Head
 
 CHUNK = 16
 """Pictures decoded and looked at together. 640×480 takes 0.9 MB, so a batch of 500 would take half a gigabyte."""
