@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from vision.core.driver import Glance
 from vision.core.eyes import measure_aspect_ratio
 from vision.core.seat import Box
-from vision.eye_state import BOTH
 from vision.frames import Picture
 from vision.models import FaceModel, Head
 
@@ -54,4 +53,4 @@ class Eyes:
 
 def make_glance(time_us: int, speed_mps: float | None, look: Look) -> Glance:
     """The numbers of a look that the rules are asked about."""
-    return Glance(time_us, speed_mps, look.aspect_ratio, look.signals.get(BOTH))
+    return Glance(time_us, speed_mps, look.aspect_ratio, look.signals, look.face_found)

@@ -157,8 +157,8 @@ class _Notes:
             changed, ended = change_driver(state, frame.driver_id)
             self._tell(frame.vehicle_id, state, ended, frame)
             state = changed
-        state, judgement, openness = follow(state, _glance(frame, seen))
-        self._observe(frame, seen, openness, judgement.perclos)
+        state, judgement = follow(state, _glance(frame, seen))
+        self._observe(frame, seen, judgement.openness, judgement.perclos)
         self._tell(frame.vehicle_id, state, judgement, frame)
         self._count(
             frame,

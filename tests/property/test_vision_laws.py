@@ -86,7 +86,7 @@ def test_state_to_json_to_state_is_identity(steps):
     state, now_us = DriverState("anna", "anna"), 1_700_000_000_000_000
     for step_us, ratio in steps:
         now_us += step_us
-        state, _, _ = follow(state, Glance(now_us, 20.0, ratio))
+        state, _ = follow(state, Glance(now_us, 20.0, ratio))
     assert load_state(orjson.loads(orjson.dumps(dump_state(state)))) == state
 
 
@@ -94,7 +94,7 @@ def test_state_with_everything_open_survives_json():
     state, now_us = DriverState("anna", "anna"), 1_700_000_000_000_000
     for i in range(1500):
         now_us += 100_000
-        state, _, _ = follow(state, Glance(now_us, 20.0, 0.08 if i > 1000 and i % 50 > 30 else 0.3))
+        state, _ = follow(state, Glance(now_us, 20.0, 0.08 if i > 1000 and i % 50 > 30 else 0.3))
     assert state.eyes.closure is not None
     assert state.eyes.spell is not None
     data = orjson.dumps(dump_state(state))

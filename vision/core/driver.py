@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from infra.contracts.events import JsonObject
 from vision.core.eyes import Baseline, fuse_openness, is_learned, learn, measure_openness
 from vision.core.perclos import Bucket, Perclos
 from vision.core.rules import Closure, EyeState, Judgement, Sample, Spell, finish, is_moving, judge
+from vision.core.signals import EYE_CLOSED
 
 LONGEST_LESSON_US = 1_500_000
 """A frame teaches the baseline for the time since the one before, and not for a longer gap."""
@@ -26,20 +28,26 @@ class DriverState:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What one frame says about the driver. ``aspect_ratio`` is None where no eyes were seen or they are too small."""
+    """What one frame says about the driver. ``aspect_ratio`` is None where no eyes were seen or they are too small.
+
+    ``numbers`` are those of the heads, by the names in ``core.signals``; what was not measured is left out.
+    """
 
     time_us: int
     speed_mps: float | None
     aspect_ratio: float | None
-    shut_probability: float | None = None  # of the eye-state network
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    face_found: bool = True
+    belt_switch: bool | None = None  # of the vehicle: True buckled, None unknown
+    picture_hash: int | None = None  # of the pixels: a camera that hangs sends the same ones again
 
 
-def follow(state: DriverState, glance: Glance) -> tuple[DriverState, Judgement, float | None]:
-    """The state after a frame, what it brought to light, and how open the eyes were (see ``core.eyes``)."""
+def follow(state: DriverState, glance: Glance) -> tuple[DriverState, Judgement]:
+    """The state after a frame, and what it brought to light."""
     openness = see_openness(state, glance)
     judgement = judge(state.eyes, Sample(glance.time_us, openness, glance.speed_mps))
     baseline = state.baseline if judgement.out_of_order else _learn(state, glance)
-    return replace(state, baseline=baseline, eyes=judgement.state), judgement, openness
+    return replace(state, baseline=baseline, eyes=judgement.state), replace(judgement, openness=openness)
 
 
 def see_openness(state: DriverState, glance: Glance) -> float | None:
@@ -47,7 +55,7 @@ def see_openness(state: DriverState, glance: Glance) -> float | None:
     if glance.aspect_ratio is None:
         return None
     relative = measure_openness(state.baseline, glance.aspect_ratio) if is_learned(state.baseline) else None
-    return fuse_openness(relative, glance.shut_probability)
+    return fuse_openness(relative, glance.numbers.get(EYE_CLOSED))
 
 
 def change_driver(state: DriverState, driver_id: str | None) -> tuple[DriverState, Judgement]:

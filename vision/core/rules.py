@@ -125,6 +125,7 @@ class Finding:
 class Judgement:
     state: EyeState
     findings: tuple[Finding, ...] = ()
+    openness: float | None = None  # 0 shut, 1 this driver's usual: see ``core.eyes``
     perclos: float | None = None
     long_blink: bool = False
     too_sparse: bool = False  # the last frame is too long ago for a microsleep to be seen
@@ -145,14 +146,14 @@ def judge(state: EyeState, sample: Sample) -> Judgement:
     spell, told = _follow_spell(state.spell, sample, share)
     sparse = state.last_us is not None and sample.time_us - state.last_us > _SPARSE_US
     after = EyeState(sample.time_us, closure, window, spell)
-    return Judgement(after, (*findings, *told), share, long_blink, sparse)
+    return Judgement(after, (*findings, *told), None, share, long_blink, sparse)
 
 
 def finish(state: EyeState) -> Judgement:
     """Ends whatever is open (the vehicle stands, or another driver took over) and forgets the last minute."""
     findings, long_blink = _end_closure(state.closure) if state.closure else ((), False)
     told = _end_spell(state.spell, state.last_us)
-    return Judgement(EyeState(state.last_us), (*findings, *told), None, long_blink)
+    return Judgement(EyeState(state.last_us), (*findings, *told), long_blink=long_blink)
 
 
 def _judge_backwards(state: EyeState, sample: Sample) -> Judgement:

@@ -91,8 +91,8 @@ def drive(state: DriverState, ratios: list[float | None], speed_mps: float = 20.
     start_us = (state.eyes.last_us or 0) + 200_000
     seen = []
     for i, ratio in enumerate(ratios):
-        state, judgement, openness = follow(state, Glance(start_us + i * 200_000, speed_mps, ratio))
-        seen.append((judgement, openness))
+        state, judgement = follow(state, Glance(start_us + i * 200_000, speed_mps, ratio))
+        seen.append((judgement, judgement.openness))
     return state, seen
 
 
