@@ -23,11 +23,14 @@ class ImuFrame(StrEnum):
     """Whose axes the accelerations are in.
 
     ``VEHICLE`` is ISO 8855: x forward, y left, z up; gravity may or may not have been removed from z.
-    ``DEVICE`` is the sensor's own, at any angle. ``UNKNOWN`` is treated as ``DEVICE``.
+    ``DEVICE`` is the sensor's own, at any angle; ``PHONE`` the same. ``EARTH`` is that of the compass: x east,
+    y north, z up (or x north, y east, z down). ``UNKNOWN`` is treated as ``DEVICE``, until that fails.
     """
 
     VEHICLE = "vehicle"
     DEVICE = "device"
+    PHONE = "phone"
+    EARTH = "earth"
     UNKNOWN = "unknown"
 
 

@@ -200,7 +200,9 @@ def import_(
     driver: Annotated[str, typer.Option(help="The driver's id.")] = "",
     driver_name: str = "",
     device: Annotated[str, typer.Option(help="The device's id. Default: VEHICLE-import.")] = "",
-    imu_frame: Annotated[str, typer.Option(help="Axes: vehicle (ISO 8855), device or unknown.")] = "unknown",
+    imu_frame: Annotated[
+        str, typer.Option(help="Axes: vehicle (ISO 8855), device, phone, earth or unknown.")
+    ] = "unknown",
     source: Annotated[str, typer.Option(help="Where the recording is from.")] = "",
     licence: str = "",
     attribution: str = "",

@@ -1,9 +1,7 @@
 """How a device is mounted: the rotation from its axes to the vehicle's, learned while driving, with its quality.
 
-Gravity tells what is up. What is forward follows from the changes of GPS speed, what is left from speed times
-rotation: over each second, acceleration = gravity + forward x dv/dt + left x (v x yaw rate), and the three vectors
-are found together by least squares over sums that forget slowly. GPS speed comes late by up to 2 s, so the sums are
-kept for several lags, and the one that explains most is believed.
+The rotation is found from sums over driven seconds (see rotation_fit) that forget slowly. GPS speed comes late by up
+to 2 s, so the sums are kept for several lags, and the one that explains most is believed.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ import numpy.typing as npt
 
 from infra.contracts.events import JsonObject
 from infra.contracts.telemetry import Float64, Int64
+from scoring.core.rotation_fit import ACCEL, TERMS, Matrix, apart_deg, explained, fit, unit
 from scoring.core.rules import SECOND_US
 from scoring.core.samples import ACCEL_LSB_MPS2, GYRO_LSB_RADPS, MISSING, FixRing, ImuRing
 
@@ -25,21 +24,13 @@ EPOCH_US = 10 * SECOND_US  # the mounting is looked at this often, at the same t
 _KEPT = 0.99  # of the sums per epoch: a memory of about 17 min of driving
 _FEWEST = 3  # samples in a second
 _MOVING_MPS = 2.0
-_TERMS = 8  # 1, dv/dt, acceleration (3), speed x rotation (3)
-_ACCEL, _TURN = slice(2, 5), slice(5, 8)
-
-_GRAVITY_MPS2 = (8.0, 11.5)  # a mean outside was taken from a signal without gravity, or from a broken sensor
-_LEAST_SECONDS = 20
-_LEAST_SIGNAL = 6.0  # sum of squared accelerations, (m/s2)2 x s: a brake of 0.2 g for 2 s, or a turn
-_WORST_ERROR_DEG = 4.0
-_GAIN = (0.5, 1.5)  # the accelerometer must show this much of what GPS says, or one of the two is wrong
-_SLOW_NOISE = 2.0  # slopes last longer than a second, so that the seconds are not independent
+_COURSE_MPS = 4.0  # below, GPS headings wander
 _SAME_DEG = 3.0  # an estimate this close to the rotation in force does not replace it
 _MOVED_DEG = 15.0  # gravity this far off, twice in a row: the device was moved
 _STRIKES = 2
 _LEAST_STAND_US = 70 * SECOND_US  # between two changes, so that kept samples know at most two rotations
 
-Matrix = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,14 +41,15 @@ class Rotation:
     since_us: int
     error_deg: float
     lag_us: int
+    gravity: bool = True  # whether the signal holds it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mounting:
     """What is known of one device's mounting. ``current`` None: not calibrated (yet, or not any more)."""
 
-    sums: Matrix = field(default_factory=lambda: np.zeros((len(LAGS_US), _TERMS, _TERMS)))
-    recent: Matrix = field(default_factory=lambda: np.zeros(_TERMS))  # sums of the terms since the last epoch
+    sums: Matrix = field(default_factory=lambda: np.zeros((len(LAGS_US), TERMS, TERMS)))
+    recent: Matrix = field(default_factory=lambda: np.zeros(TERMS))  # sums of the terms since the last epoch
     epoch: int | None = None
     current: Rotation | None = None
     before: Rotation | None = None
@@ -128,14 +120,24 @@ def _terms(imu: ImuRing, fixes: FixRing, fresh: int) -> tuple[Int64, Float64]:
     starts, ends, span_us = starts[use], ends[use], span_us[use]
     change = (speed[ends] - speed[starts]) / (span_us / SECOND_US)
     mean = (speed[ends] + speed[starts]) / 2
-    terms = np.zeros((len(LAGS_US), len(ends), _TERMS))
+    course = _course_rates(fixes, starts, ends) * mean
+    terms = np.zeros((len(LAGS_US), len(ends), TERMS))
     sums = _running_sums(imu)
     for number, lag_us in enumerate(LAGS_US):
         accel, turn = _means(imu, sums, time_us[starts] - lag_us, time_us[ends] - lag_us)
         known = np.isfinite(accel).all(axis=1)
-        rows = np.column_stack([np.ones(len(ends)), change, accel, turn * mean[:, None]])
+        rows = np.column_stack([np.ones(len(ends)), change, accel, turn * mean[:, None], course])
         terms[number] = np.where(known[:, None], rows, 0.0)
     return time_us[ends], terms
+
+
+def _course_rates(fixes: FixRing, starts: Index, ends: Index) -> Float64:
+    """Yaw rate by the GPS course, rad/s, left positive; 0 where it is not known."""
+    heading = fixes.heading_deg.astype(np.float64)
+    change = (heading[starts] - heading[ends] + 180.0) % 360.0 - 180.0
+    span_s = (fixes.time_us[ends] - fixes.time_us[starts]) / SECOND_US
+    known = np.minimum(fixes.speed_mps[starts], fixes.speed_mps[ends]) >= _COURSE_MPS
+    return np.where(known & np.isfinite(change), np.radians(change) / span_s, 0.0)
 
 
 def _running_sums(imu: ImuRing) -> Int64:
@@ -169,14 +171,14 @@ def _add(mounting: Mounting, terms: Float64) -> Mounting:
 def _close(mounting: Mounting, since_us: int) -> Mounting:
     """The end of an epoch: has the device been moved, is its mounting known now, or known better?"""
     mounting = _watch(mounting, since_us)
-    mounting = replace(mounting, sums=mounting.sums * _KEPT, recent=np.zeros(_TERMS))
+    mounting = replace(mounting, sums=mounting.sums * _KEPT, recent=np.zeros(TERMS))
     found = estimate(mounting.sums)
     if found is None:
         return mounting
     current = mounting.current
     if current is not None:
         young = since_us - current.since_us < _LEAST_STAND_US
-        if young or _apart_deg(found.matrix, current.matrix) < _SAME_DEG:
+        if young or apart_deg(found.matrix, current.matrix) < _SAME_DEG:
             return mounting
     found = replace(found, since_us=since_us)
     return replace(
@@ -190,9 +192,9 @@ def _close(mounting: Mounting, since_us: int) -> Mounting:
 
 def _watch(mounting: Mounting, now_us: int) -> Mounting:
     current, count = mounting.current, mounting.recent[0]
-    if current is None or count < 3:
+    if current is None or count < 3 or not current.gravity:
         return mounting
-    gravity = (mounting.recent[_ACCEL] - mounting.recent[1] * current.matrix[0]) / count
+    gravity = (mounting.recent[ACCEL] - mounting.recent[1] * current.matrix[0]) / count
     if _angle_deg(gravity, current.matrix[2]) < _MOVED_DEG:
         return replace(mounting, strikes=0)
     if mounting.strikes + 1 < _STRIKES:
@@ -202,73 +204,13 @@ def _watch(mounting: Mounting, now_us: int) -> Mounting:
 
 def estimate(sums: Matrix) -> Rotation | None:
     """The rotation that the sums tell, with its error; None while they do not."""
-    explained = [_explained(one) for one in sums]
-    best = int(np.argmax(explained))
-    one = sums[best]
-    if one[0, 0] < _LEAST_SECONDS:
-        return None
-    up = _unit(one[0, _ACCEL])
-    for _ in range(2):  # the yaw rate needs up, and up is what remains without the turns
-        fit = _regress(one, up)
-        up = _unit(fit.gravity)
-    if not _GRAVITY_MPS2[0] <= float(np.linalg.norm(fit.gravity)) <= _GRAVITY_MPS2[1]:
-        return None
-    along, across = fit.signal
-    ahead = along * fit.forward + across * np.cross(fit.left, up)
-    ahead -= up * (ahead @ up)
-    total = along + across
-    x = _unit(ahead)
-    y = np.cross(up, x)
-    # What blurs the direction is noise to the side of forward, and ahead of left.
-    blur = along * float(y @ fit.noise @ y) + across * float(x @ fit.noise @ x)
-    error_deg = float(np.degrees(_SLOW_NOISE * np.sqrt(max(blur, 0.0)) / max(total, 1e-9)))
-    gain = float(np.linalg.norm(ahead)) / max(total, 1e-9)
-    if total < _LEAST_SIGNAL or error_deg > _WORST_ERROR_DEG or not _GAIN[0] <= gain <= _GAIN[1]:
-        return None
-    return Rotation(np.stack([x, y, up]), 0, error_deg, LAGS_US[best])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fit:
-    """Gravity, forward and left as the device feels them; the squared signal of the two; noise per second."""
-
-    gravity: Float64
-    forward: Float64
-    left: Float64
-    signal: tuple[float, float]
-    noise: Matrix
-
-
-def _explained(one: Matrix) -> float:
-    """Share of the variance of acceleration that dv/dt explains at one lag."""
-    count = max(one[0, 0], 1.0)
-    centred = one - np.outer(one[0], one[0]) / count
-    spread = float(np.trace(centred[_ACCEL, _ACCEL])) * float(centred[1, 1])
-    return float(centred[1, _ACCEL] @ centred[1, _ACCEL]) / spread if spread > 0 else 0.0
-
-
-def _regress(one: Matrix, up: Float64) -> _Fit:
-    pick = np.zeros((3, _TERMS))
-    pick[0, 0], pick[1, 1], pick[2, _TURN] = 1.0, 1.0, up
-    moments, products = pick @ one @ pick.T, pick @ one[:, _ACCEL]
-    moments += np.diag([0.0, 1e-6, 1e-6])
-    found = np.linalg.solve(moments, products)
-    centred = np.diag(moments) - moments[0] ** 2 / moments[0, 0]
-    noise = (one[_ACCEL, _ACCEL] - products.T @ found) / one[0, 0]
-    return _Fit(found[0], found[1], found[2], (max(float(centred[1]), 0.0), max(float(centred[2]), 0.0)), noise)
-
-
-def _unit(vector: Float64) -> Float64:
-    return vector / max(float(np.linalg.norm(vector)), 1e-9)
+    best = int(np.argmax([explained(one) for one in sums]))
+    found = fit(sums[best])
+    return None if found is None else Rotation(found.matrix, 0, found.error_deg, LAGS_US[best], found.gravity)
 
 
 def _angle_deg(a: Float64, b: Float64) -> float:
-    return float(np.degrees(np.arccos(np.clip(_unit(a) @ _unit(b), -1.0, 1.0))))
-
-
-def _apart_deg(a: Matrix, b: Matrix) -> float:
-    """The angle of the rotation between two."""
-    return float(np.degrees(np.arccos(np.clip((np.trace(a @ b.T) - 1) / 2, -1.0, 1.0))))
+    return float(np.degrees(np.arccos(np.clip(unit(a) @ unit(b), -1.0, 1.0))))
 
 
 # --- JSON -------------------------------------------------------------------------------------------------
@@ -303,7 +245,7 @@ def load(state: Any) -> Mounting:
     )
 
 
-_UPPER = np.triu_indices(_TERMS)
+_UPPER = np.triu_indices(TERMS)
 
 
 def _pack(sums: Matrix) -> str:
@@ -313,9 +255,11 @@ def _pack(sums: Matrix) -> str:
 
 def _unpack(text: str) -> Matrix:
     upper = np.frombuffer(base64.b64decode(text), "<f8").reshape(len(LAGS_US), -1)
-    sums = np.zeros((len(LAGS_US), _TERMS, _TERMS))
-    sums[:, _UPPER[0], _UPPER[1]] = upper
-    sums[:, _UPPER[1], _UPPER[0]] = upper
+    size = int(np.sqrt(2 * upper.shape[1]))  # states of before the course was among the terms have one less
+    rows, columns = np.triu_indices(size)
+    sums = np.zeros((len(LAGS_US), TERMS, TERMS))
+    sums[:, rows, columns] = upper
+    sums[:, columns, rows] = upper
     return sums
 
 
@@ -323,7 +267,7 @@ def _dump_rotation(rotation: Rotation | None) -> JsonObject | None:
     if rotation is None:
         return None
     rows = {"matrix": rotation.matrix.tolist(), "since_us": rotation.since_us}
-    return rows | {"error_deg": rotation.error_deg, "lag_us": rotation.lag_us}
+    return rows | {"error_deg": rotation.error_deg, "lag_us": rotation.lag_us, "gravity": rotation.gravity}
 
 
 def _load_rotation(state: Any) -> Rotation | None:

@@ -141,9 +141,12 @@ def _remount(state: VehicleState, batch: TelemetryBatch, imu: ImuRing) -> Vehicl
     if not len(imu):
         return state
     in_frame = batch.imu_frame is ImuFrame.VEHICLE
-    if in_frame == state.in_vehicle_frame and state.imu_device == batch.device_id:
+    # Earth's axes turn under the vehicle: nothing is learned from them here, and GPS judges.
+    learns = not in_frame and batch.imu_frame is not ImuFrame.EARTH
+    same = in_frame == state.in_vehicle_frame and learns == (state.mounting is not None)
+    if same and state.imu_device == batch.device_id:
         return state
-    mounting = None if in_frame else orientation.Mounting()
+    mounting = orientation.Mounting() if learns else None
     return replace(state, imu=samples.no_imu(), in_vehicle_frame=in_frame, mounting=mounting)
 
 

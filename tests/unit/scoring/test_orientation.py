@@ -56,10 +56,31 @@ def test_a_phone_that_falls_off_its_holder_is_learned_again():
     assert found.events == []
 
 
-def test_a_signal_without_gravity_is_never_believed():
-    recording = drive(*TOWN, *BRAKE)
-    flat = replace(recording.imu, accel_z_mps2=recording.imu.accel_z_mps2 - np.float32(9.80665))
-    state, _ = judge(mounted(replace(recording, imu=flat), any_rotation(5)))
+def without_gravity(recording):
+    flat = recording.imu.accel_z_mps2 - np.float32(9.80665)
+    return replace(recording, imu=replace(recording.imu, accel_z_mps2=flat))
+
+
+def without_gyroscope(recording):
+    nothing = np.full(len(recording.imu), np.nan, np.float32)
+    imu = replace(recording.imu, gyro_x_radps=nothing, gyro_y_radps=nothing, gyro_z_radps=nothing)
+    return replace(recording, imu=imu)
+
+
+@pytest.mark.parametrize("strip", [lambda r: r, without_gyroscope])
+@pytest.mark.parametrize("seed", range(5))
+def test_without_gravity_bends_tell_what_is_up(seed, strip):
+    recording = strip(without_gravity(drive(*TOWN, *TOWN, noise_g=0.03, seed=seed)))
+    state, _ = judge(mounted(recording, any_rotation(seed)))
+    error = any_rotation(seed).T @ state.mounting.current.matrix.T
+    assert np.degrees(np.arccos((np.trace(error) - 1) / 2)) < 8
+    assert forward_error_deg(state.mounting, any_rotation(seed)) < 5
+    assert not state.mounting.current.gravity
+
+
+def test_without_gravity_and_bends_nothing_is_known():
+    recording = without_gravity(drive(*TOWN[:5], Leg(60), *TOWN[:5]))
+    state, _ = judge(mounted(recording, any_rotation(5)))
     assert state.mounting.current is None
 
 
@@ -74,9 +95,7 @@ def test_an_accelerometer_that_does_not_follow_gps_is_never_believed():
 
 def test_without_a_gyroscope_forward_comes_from_speed_alone():
     recording = mounted(drive(*TOWN, noise_g=0.05), any_rotation(7))
-    nothing = np.full(len(recording.imu), np.nan, np.float32)
-    imu = replace(recording.imu, gyro_x_radps=nothing, gyro_y_radps=nothing, gyro_z_radps=nothing)
-    state, _ = judge(replace(recording, imu=imu))
+    state, _ = judge(without_gyroscope(recording))
     assert forward_error_deg(state.mounting, any_rotation(7)) < 5
 
 
