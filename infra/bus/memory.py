@@ -7,9 +7,12 @@ import time
 from collections.abc import Awaitable, Generator, Iterator, Mapping, Sequence
 
 from infra.bus.port import LaneLost, MessageTooLarge, Record
-from infra.contracts.topics import ALERTS, LANED_TOPICS, lane_of
+from infra.contracts.topics import ALERTS, FRAMES, LANED_TOPICS, lane_of
 
 MAX_MESSAGE_BYTES = 5_000_000  # as infra.settings has it; one of 12 megapixels is smaller
+KEPT_BYTES = {FRAMES: 128_000_000}
+"""Of a topic's newest records that stay when every group has them: a clip is made of frames that were folded before.
+At 30 kB a frame and 2 frames a second this is two minutes of 18 cameras."""
 
 
 class _Done:
@@ -32,9 +35,11 @@ class MemoryBus:
         lanes: int,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         begins: Mapping[str, Mapping[int, int]] | None = None,
+        kept_bytes: Mapping[str, int] | None = None,
     ) -> None:
         """
         Args:
+            kept_bytes: topic to bytes that ``trim`` leaves; KEPT_BYTES where this is None.
             begins: topic to lane to the first offset. A database outlives this bus, and the positions in it must
                 not point past the end of a log that starts anew: offsets go on where the last one ended.
         """
@@ -42,6 +47,8 @@ class MemoryBus:
         self.max_message_bytes = max_message_bytes
         self._begins = {(topic, lane): offset for topic, by in (begins or {}).items() for lane, offset in by.items()}
         self.changed = threading.Condition()
+        self._kept_bytes = KEPT_BYTES if kept_bytes is None else kept_bytes
+        self._held_bytes: dict[str, int] = {}
         self._logs: dict[str, list[list[Record]]] = {}
         self._groups: dict[str, _Group] = {}
 
@@ -71,22 +78,43 @@ class MemoryBus:
         return self._begins.get((topic, lane), 0)
 
     def trim(self) -> int:
-        """Let go of what every group that reads a topic has committed (all of it, where none does).
+        """Let go of what every group that reads a topic has committed (all of it, where none does), oldest first,
+        down to what is kept of the topic.
 
         Returns:
             Records let go.
         """
-        gone = 0
         with self.changed:
-            for topic, logs in self._logs.items():
-                for lane, log in enumerate(logs):
-                    passed = [group.committed(topic, lane) for group in self._groups.values() if group.reads(topic)]
-                    begin = self.begin(topic, lane)
-                    count = min((max(0, offset - begin) for offset in passed), default=len(log))
-                    del log[:count]
-                    self._begins[topic, lane] = begin + count
-                    gone += count
-        return gone
+            return sum(self._trim(topic, logs) for topic, logs in self._logs.items())
+
+    def read(self, topic: str, lane: int, start: int, end: int) -> Iterator[Record]:
+        with self.changed:
+            begin = self.begin(topic, lane)
+            found = self.log(topic)[lane][max(0, start - begin) : max(0, end - begin)]
+        return iter(found)
+
+    def _trim(self, topic: str, logs: list[list[Record]]) -> int:
+        surplus = self._held_bytes.get(topic, 0) - self._kept_bytes.get(topic, 0)
+        if surplus <= 0:
+            return 0
+        done = [record for lane, log in enumerate(logs) for record in log[: self._done(topic, lane, log)]]
+        counts = [0] * len(logs)
+        for record in sorted(done, key=lambda record: record.arrived_us):
+            if surplus <= 0:
+                break
+            counts[record.lane] += 1
+            surplus -= len(record.value)
+        for lane, count in enumerate(counts):
+            self._held_bytes[topic] -= sum(len(record.value) for record in logs[lane][:count])
+            del logs[lane][:count]
+            self._begins[topic, lane] = self.begin(topic, lane) + count
+        return sum(counts)
+
+    def _done(self, topic: str, lane: int, log: list[Record]) -> int:
+        """How many of a lane's records every group has."""
+        passed = [group.committed(topic, lane) for group in self._groups.values() if group.reads(topic)]
+        begin = self.begin(topic, lane)
+        return min((max(0, offset - begin) for offset in passed), default=len(log))
 
     def close(self) -> None:
         """Nothing to let go of: producers and consumers close themselves."""
@@ -114,6 +142,7 @@ class MemoryBus:
             log = self.log(topic)[lane]
             # a broker keeps milliseconds
             log.append(Record(topic, lane, self.begin(topic, lane) + len(log), key, value, arrived_us // 1000 * 1000))
+            self._held_bytes[topic] = self._held_bytes.get(topic, 0) + len(value)
             self.changed.notify_all()
 
     def log(self, topic: str) -> list[list[Record]]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -99,5 +99,12 @@ class Bus(Protocol):
 
     def start_offsets(self, topic: str) -> Mapping[int, int]:
         """Lane to the oldest offset still kept."""
+
+    def read(self, topic: str, lane: int, start: int, end: int) -> Iterator[Record]:
+        """Records with offsets from ``start`` up to, not including, ``end``, read again outside of any group.
+
+        What retention has taken, and what is not there yet, is left out: it may be all of it. One reader at a time.
+        Raises BusUnavailable.
+        """
 
     def close(self) -> None: ...

@@ -251,3 +251,17 @@ def test_an_expelled_member_reads_on_in_lanes_that_are_anothers(bus: MemoryBus) 
     zombie.poll(0, 100)
     heir.poll(0, 100)
     assert sorted([*heir.assigned(), *zombie.assigned()]) == list(range(bus.lanes))
+
+
+def test_a_stretch_of_a_lane_is_read_again_whoever_has_it(bus: Bus) -> None:
+    lane = lane_of("vehicle-1", bus.lanes)
+    send(bus, *((FRAMES, "vehicle-1", b"%d" % n) for n in range(120)))
+    consumer = join(bus)
+    read(consumer, 120)
+    again = [(r.offset, r.key, r.value, r.arrived_us) for r in bus.read(FRAMES, lane, 3, 6)]
+    assert again == [(n, "vehicle-1", b"%d" % n, NOW_US + n * 1000) for n in (3, 4, 5)]
+    assert [r.offset for r in bus.read(FRAMES, lane, 20, 119)] == list(range(20, 119))
+    assert [r.offset for r in bus.read(FRAMES, lane, 118, 999)] == [118, 119], "what is not there yet is left out"
+    assert list(bus.read(FRAMES, lane, 500, 999)) == []
+    assert list(bus.read(FRAMES, lane, 6, 6)) == []
+    consumer.close()

@@ -13,7 +13,8 @@ from kafka.structs import TopicPartition
 from infra.bus.kafka.consumer import SESSION_TIMEOUT_MS, KafkaConsumer
 from infra.bus.kafka.failures import open_client, typed
 from infra.bus.kafka.producer import ENVELOPE_BYTES, KafkaProducer
-from infra.bus.port import BusUnavailable
+from infra.bus.kafka.reader import LogReader
+from infra.bus.port import BusUnavailable, Record
 from infra.contracts.topics import ALERTS, LANED_TOPICS
 
 Result = TypeVar("Result")
@@ -48,6 +49,7 @@ class KafkaBus:
         self._session_timeout_ms = session_timeout_ms
         self._lookup: Any = None  # a consumer without a group, for offsets
         self._lookup_lock = threading.Lock()
+        self._reader: LogReader | None = None
 
     def producer(self) -> KafkaProducer:
         return KafkaProducer(self)
@@ -83,7 +85,15 @@ class KafkaBus:
     def start_offsets(self, topic: str) -> Mapping[int, int]:
         return self._offsets(topic, lambda lookup, partitions: lookup.beginning_offsets(partitions))
 
+    def read(self, topic: str, lane: int, start: int, end: int) -> Iterator[Record]:
+        if self._reader is None:
+            self._reader = LogReader(self)
+        return self._reader.read(topic, lane, start, end)
+
     def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
         with self._lookup_lock:
             if self._lookup is not None:
                 self._lookup.close()

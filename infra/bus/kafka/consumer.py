@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import kafka
 from kafka import errors
@@ -87,14 +87,7 @@ class KafkaConsumer:
             return self._out_of_range(error.args[0])
         owned = self.assigned()
         return [
-            Record(
-                self._bus.name(partition.topic),
-                partition.partition,
-                record.offset,
-                record.key.decode() if record.key else "",
-                record.value or b"",
-                record.timestamp * 1000,
-            )
+            as_record(self._bus.name(partition.topic), record)
             for partition, records in polled.items()
             if partition.partition in owned
             for record in records
@@ -155,6 +148,12 @@ class KafkaConsumer:
                     "later. Records were lost to retention, or the topic was made anew."
                 )
         return []
+
+
+def as_record(topic: str, record: Any) -> Record:
+    """kafka-python's record as the port's. ``topic`` is the name without its prefix."""
+    key = record.key.decode() if record.key else ""
+    return Record(topic, record.partition, record.offset, key, record.value or b"", record.timestamp * 1000)
 
 
 def _note_commit(_offsets: object, outcome: object) -> None:

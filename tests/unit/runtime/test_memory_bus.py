@@ -57,6 +57,18 @@ def test_trim_lets_go_of_what_every_group_has():
 
 def test_trim_keeps_nothing_of_a_topic_that_nobody_reads():
     bus = MemoryBus(1)
-    publish(bus, FRAMES, b"a")
+    publish(bus, TELEMETRY, b"a")
     assert bus.trim() == 1
-    assert bus.end_offsets(FRAMES) == {0: 1}
+    assert bus.end_offsets(TELEMETRY) == {0: 1}
+
+
+def test_the_newest_frames_stay_to_be_read_again_and_older_ones_are_gone():
+    bus = MemoryBus(1, kept_bytes={FRAMES: 4})
+    publish(bus, FRAMES, b"aa", b"bb", b"cc")
+    slow = bus.consumer("slow", [FRAMES])
+    read(slow, bus, 0)
+    assert bus.trim() == 0, "what a group has not committed stays, however much it is"
+    slow.commit_for_display(0, {FRAMES: 3})
+    assert bus.trim() == 1
+    assert [record.value for record in bus.read(FRAMES, 0, 0, 3)] == [b"bb", b"cc"]
+    assert bus.trim() == 0
