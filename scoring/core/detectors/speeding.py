@@ -36,8 +36,9 @@ def _scan(view: View, open_episode: Episode | None) -> tuple[list[Episode], Epis
 
 def _with_excess(episode: Episode, excess: Signal) -> Episode:
     """The episode with the largest speed over the limit so far, in m/s."""
-    inside = (excess.time_us >= episode.start_us) & (excess.time_us <= episode.end_us) & (excess.value > 0)
-    largest = max(episode.detail.get("over_mps", 0.0), float(excess.value[inside].max(initial=0.0)))
+    first, last = np.searchsorted(excess.time_us, [episode.start_us, episode.end_us + 1])
+    over = excess.value[first:last]
+    largest = max(episode.detail.get("over_mps", 0.0), float(over[over > 0].max(initial=0.0)))
     return replace(episode, detail=episode.detail | {"over_mps": largest})
 
 
