@@ -1,4 +1,4 @@
-"""JPEG bytes to pixels: bounded, turned upright, in RGB, with a plain reason for whatever cannot be used.
+"""Bytes to pixels: bounded, turned upright, in RGB, with a plain reason for whatever cannot be used.
 
 Pillow and OpenCV were measured on one core: 1.44 and 1.31 ms for 640×480, 4.5 and 3.7 ms for 1920×1080 at half
 size. Pillow is taken: it reads a header without decoding, and says that a file is cut short where OpenCV
@@ -8,6 +8,7 @@ returns half a picture and no error.
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,7 +25,16 @@ ENOUGH_PX = 640
 face and a driver's face fills a sixth to a third of a cab picture."""
 
 SMALLEST_PX = 32
+SMALLEST_CROP_PX = 8
+"""Pictures on disk may be cut to an eye or a mouth; below this nothing is left to see."""
+
+MOST_PIXELS_ON_DISK = 50_000_000
+"""Larger than any camera's picture here; in RGB 150 MB. The gateway's bound (a setting) is far lower."""
+
 _JPEG_START = b"\xff\xd8\xff"
+_ON_DISK = ("JPEG", "MPO", "PNG", "WEBP", "BMP")
+_DEEP = {"I;16": 1 / 256, "I;16B": 1 / 256, "I": 1 / 256, "F": 1.0}  # grey beyond 8 bits, to 0..255
+_BROKEN = (OSError, SyntaxError, ValueError, TypeError, KeyError, ZeroDivisionError, struct.error)
 
 
 class Reason(StrEnum):
@@ -32,6 +42,7 @@ class Reason(StrEnum):
 
     EMPTY = "frame_empty"
     NOT_JPEG = "frame_not_jpeg"
+    UNKNOWN_FORMAT = "frame_unknown_format"
     TOO_LARGE = "frame_too_large"
     TOO_SMALL = "frame_too_small"
     BROKEN = "frame_broken"
@@ -61,39 +72,81 @@ def decode_picture(jpeg: bytes, max_pixels: int) -> Picture:
         UnusableFrame: empty, not a JPEG, larger than ``max_pixels`` (read from the header, before any decoding),
             too small to hold a face, or cut short or damaged.
     """
-    with _opened(jpeg, max_pixels) as image:
-        scale = _reduction(max(image.size))
-        image.draft("RGB", (image.width // scale, image.height // scale))
-        try:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-        except (OSError, SyntaxError, ValueError, TypeError, KeyError, ZeroDivisionError) as error:
-            raise UnusableFrame(Reason.BROKEN, str(error)[:200]) from error
-        return Picture(np.asarray(upright), scale)
-
-
-def _opened(jpeg: bytes, max_pixels: int) -> Image.Image:
-    if not jpeg:
-        raise UnusableFrame(Reason.EMPTY, "no bytes")
-    if not jpeg.startswith(_JPEG_START):
+    if jpeg and not jpeg.startswith(_JPEG_START):
         raise UnusableFrame(Reason.NOT_JPEG, f"begins with {jpeg[:8].hex(' ')}")
+    with _opened(jpeg, ("JPEG",)) as image:
+        _check_size(image, max_pixels, SMALLEST_PX)
+        return _decoded(image)
+
+
+def decode_any_picture(content: bytes, max_pixels: int = MOST_PIXELS_ON_DISK) -> Picture:
+    """The pixels of a JPEG, PNG, WebP or BMP, down to ``SMALLEST_CROP_PX``: pictures on disk, not those that devices
+    send. Transparency is dropped; of an animation the first picture is taken.
+
+    Raises:
+        UnusableFrame: as ``decode_picture``; ``UNKNOWN_FORMAT`` for another kind of file.
+    """
+    with _opened(content, _ON_DISK) as image:
+        _check_size(image, max_pixels, SMALLEST_CROP_PX)
+        return _decoded(image)
+
+
+def shrink(rgb: Rgb) -> Picture:
+    """Pixels that came decoded (video), halved as ``decode_picture`` halves a JPEG."""
+    scale = _reduction(max(rgb.shape[:2]))
+    return Picture(rgb if scale == 1 else np.ascontiguousarray(_halved(rgb, scale)), scale)
+
+
+def _decoded(image: Image.Image) -> Picture:
+    """Raises UnusableFrame where the picture is cut short or damaged."""
+    scale = _reduction(max(image.size))
+    image.draft("RGB", (image.width // scale, image.height // scale))  # does nothing but for JPEG
+    try:
+        upright = ImageOps.exif_transpose(_shallow(image)).convert("RGB")
+    except _BROKEN as error:
+        raise UnusableFrame(Reason.BROKEN, str(error)[:200]) from error
+    rgb = np.asarray(upright)
+    if max(rgb.shape[:2]) // scale >= ENOUGH_PX:  # was not drafted
+        rgb = _halved(rgb, scale)
+    return Picture(rgb, scale)
+
+
+def _shallow(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits and more in 8; Pillow itself would cut all above 255 to white."""
+    if image.mode not in _DEEP:
+        return image
+    return Image.fromarray(np.clip(np.asarray(image, np.float64) * _DEEP[image.mode], 0, 255).astype(np.uint8))
+
+
+def _halved(rgb: Rgb, scale: int) -> Rgb:
+    return np.asarray(Image.fromarray(rgb).reduce(scale)) if scale > 1 else rgb
+
+
+def _opened(content: bytes, formats: tuple[str, ...]) -> Image.Image:
+    if not content:
+        raise UnusableFrame(Reason.EMPTY, "no bytes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound follows
-            image = Image.open(io.BytesIO(jpeg), formats=("JPEG",))
+            return Image.open(io.BytesIO(content), formats=formats)
     except Image.DecompressionBombError as error:
         raise UnusableFrame(Reason.TOO_LARGE, str(error)) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except UnidentifiedImageError as error:
+        known = content.startswith(_JPEG_START) or len(formats) == 1
+        reason = Reason.BROKEN if known else Reason.UNKNOWN_FORMAT
+        raise UnusableFrame(
+            reason, f"begins with {content[:8].hex(' ')}, and is none of {', '.join(formats)}"
+        ) from error
+    except _BROKEN as error:
         raise UnusableFrame(Reason.BROKEN, str(error)[:200]) from error
-    _check_size(image, max_pixels)
-    return image
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> None:
+def _check_size(image: Image.Image, max_pixels: int, smallest_px: int) -> None:
     size = f"{image.width}×{image.height}"
     if image.width * image.height > max_pixels:
         raise UnusableFrame(Reason.TOO_LARGE, f"{size}, and at most {max_pixels} pixels are taken")
-    if min(image.size) < SMALLEST_PX:
-        raise UnusableFrame(Reason.TOO_SMALL, f"{size}, and a face needs more than {SMALLEST_PX} pixels")
+    if min(image.size) < smallest_px:
+        raise UnusableFrame(Reason.TOO_SMALL, f"{size}, and at least {smallest_px} pixels are needed to see anything")
 
 
 def _reduction(longer_side_px: int) -> int:

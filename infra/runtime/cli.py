@@ -23,6 +23,7 @@ _SUB_HELP = {
     "devices": "Devices and their tokens.",
     "users": "Accounts of the dashboard.",
     "judge": "Judge recorded drives on their own: trips, events, scores. Starts nothing.",
+    "watch": "Look at a video, pictures or a camera with the worker's eyes. Starts nothing.",
     "scores": "Scores of any window under every formula, and their ledger as CSV.",
     "rescore": "What other weights or thresholds would change, before anyone switches.",
 }
@@ -315,7 +316,7 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if _Debug.on:
             raise
-        wrong_use = type(error).__name__ in ("SettingsError", "DriveError")
+        wrong_use = type(error).__name__ in ("SettingsError", "DriveError", "SourceError")
         typer.echo(f"error: {_in_words(error)}", err=True)
         sys.exit(USAGE if wrong_use else FAILURE)
 

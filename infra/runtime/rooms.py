@@ -22,6 +22,7 @@ SUB_COMMANDS = {
     "devices": "ingest.devices:devices_app",
     "users": "dashboard.users:users_app",
     "judge": "scoring.judge:judge_app",
+    "watch": "vision.watch:watch_app",
     "scores": "scoring.scores_cli:scores_app",
     "rescore": "scoring.rescore:rescore_app",
 }
