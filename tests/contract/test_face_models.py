@@ -2,6 +2,7 @@
 
 import os
 
+import cv2
 import numpy as np
 import pytest
 
@@ -98,14 +99,14 @@ def test_mesh_sees_shut_eyes_in_changed_pictures(name, change):
 
 
 def test_mesh_takes_the_larger_of_two_faces_or_the_one_where_the_driver_usually_is():
-    person = clip_picture(AWAKE).rgb[100:300, 130:330]
-    rgb = np.full((480, 640, 3), 128, np.uint8)
-    rgb[40:240, 20:220] = person
-    rgb[40:440, 230:630] = person.repeat(2, axis=0).repeat(2, axis=1)
+    person = clip_picture(AWAKE).rgb[60:320, 80:340]
+    rgb = np.full((410, 722, 3), 128, np.uint8)
+    rgb[10:322, 5:317] = cv2.resize(person, (312, 312))
+    rgb[10:400, 327:717] = cv2.resize(person, (390, 390))
     model = MediapipeFaces()
     large, small = model.find_faces([Picture(rgb)] * 2, usual=[None, Box(0.1, 0.1, 0.3, 0.5)])
     model.close()
-    assert large.box.left > 0.36 > small.box.right
+    assert large.box.left > 0.45 > small.box.right
     assert large.others == (small.box,)
     assert small.others == (large.box,)
 
@@ -138,3 +139,15 @@ def test_library_is_quiet_and_what_others_say_is_not_lost(capfd):
     with _without_chatter():
         os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nE0000 out of memory\n 50 %\r 60 %")
     assert capfd.readouterr().err == "E0000 out of memory\n 50 %\r 60 %"
+
+
+def test_mesh_takes_a_second_look_at_a_small_face_in_a_wide_picture():
+    """A face that fills a sixteenth of a wide picture's width is below what the first search sees."""
+    wide = np.full((720, 1280, 3), 40, np.uint8)
+    wide[20:412, 640:1116] = cv2.resize(clip_picture(AWAKE).rgb[60:340, 60:400], (476, 392))
+    model = MediapipeFaces()
+    assert model._meshes(wide) == []
+    (face,) = model.find_faces([Picture(wide)])
+    model.close()
+    assert 0.5 < face.box.left < face.box.right < 0.87
+    assert 0.05 < face.box.right - face.box.left < 0.1
