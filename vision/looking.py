@@ -9,7 +9,7 @@ from vision.core.driver import Glance
 from vision.core.eyes import measure_aspect_ratio
 from vision.core.seat import Box
 from vision.frames import Picture
-from vision.models import FaceModel, Head
+from vision.models import Face, FaceModel, Head
 
 CHUNK = 16
 """Pictures decoded and looked at together. 640×480 takes 0.9 MB, so a batch of 500 would take half a gigabyte."""
@@ -32,8 +32,16 @@ class Eyes:
         self._faces = faces
         self._heads = tuple(heads)
 
-    def look(self, pictures: Sequence[Picture]) -> list[Look]:
-        faces = self._faces.find_faces(pictures)
+    def find_faces(self, pictures: Sequence[Picture]) -> Sequence[Face | None]:
+        return self._faces.find_faces(pictures)
+
+    def look(self, pictures: Sequence[Picture], faces: Sequence[Face | None] | None = None) -> list[Look]:
+        """One look a picture.
+
+        Args:
+            faces: where they were found already.
+        """
+        faces = self.find_faces(pictures) if faces is None else faces
         numbers = [head.measure(pictures, faces) for head in self._heads]
         return [
             Look(

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
-import numpy as np
-
+from vision.close_ups import doubt_faces, is_small, look_as_eye
 from vision.core.driver import DriverState, change_driver, follow
-from vision.core.eyes import LEARNING_US, EyeContour
+from vision.core.eyes import LEARNING_US
 from vision.core.rules import Finding
-from vision.core.seat import Box
-from vision.eye_crops import CONTEXT
 from vision.frames import Picture
 from vision.looking import CHUNK, Eyes, Look, make_glance
-from vision.models import Face, Head
+from vision.models import Head
 from vision.sources import Shot, Unreadable
 
 DRIVING_MPS = 80 / 3.6
 """Assumed where a source has no speed: above every rule's gate, so that everything is judged."""
 
-CLOSE_UP_PX = 256
-"""A picture on its own without a face that is at most so large may be the close-up of an eye."""
-
 _SETTLED_US = 61_000_000
 """An event that has not been told again for so long is over: rules tell a long one every minute."""
-
-_EYE_HEAD = "eyes"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +53,7 @@ class Happened:
 
 
 Told = Seen | Missed | Happened
+Looker = Callable[[Sequence[Picture]], list[Look]]
 
 
 @dataclass(slots=True)
@@ -98,7 +91,7 @@ def watch_in_time(
         live: look at each picture at once instead of ``CHUNK`` together, and tell an event also when it begins.
     """
     state, events, now_us = DriverState(), _Events(live), 0
-    for shot, look in _looks(shots, eyes, 1 if live else CHUNK):
+    for shot, look in _looks(shots, eyes.look, 1 if live else CHUNK):
         if isinstance(look, Unreadable):
             yield Missed(shot, look)
             continue
@@ -114,50 +107,28 @@ def watch_in_time(
 
 
 def watch_stills(shots: Iterable[Shot], eyes: Eyes, heads: Sequence[Head]) -> Iterator[Seen | Missed]:
-    """Every picture on its own: no baseline, no rules. A small one without a face is taken for an eye's close-up."""
-    eye_heads = [head for head in heads if head.name == _EYE_HEAD]
-    for shot, look in _looks(shots, eyes, CHUNK):
-        if isinstance(look, Unreadable):
-            yield Missed(shot, look)
-        elif not look.face_found and isinstance(shot.picture, Picture) and _may_be_an_eye(shot.picture):
-            yield Seen(shot, _with(look, _look_as_eye(shot.picture, eye_heads)), close_up=True)
+    """Every picture on its own: no baseline, no rules. Small ones may be close-ups (see ``vision.close_ups``)."""
+
+    def look(pictures: Sequence[Picture]) -> list[Look]:
+        return eyes.look(pictures, doubt_faces(pictures, eyes.find_faces(pictures), eyes))
+
+    for shot, seen in _looks(shots, look, CHUNK):
+        if isinstance(seen, Unreadable):
+            yield Missed(shot, seen)
+        elif not seen.face_found and isinstance(shot.picture, Picture) and is_small(shot.picture):
+            numbers = {**seen.signals, **look_as_eye(shot.picture, heads)}
+            yield Seen(shot, replace(seen, signals=numbers), close_up=True)
         else:
-            yield Seen(shot, look)
+            yield Seen(shot, seen)
 
 
-def _looks(shots: Iterable[Shot], eyes: Eyes, chunk: int) -> Iterator[tuple[Shot, Look | Unreadable]]:
+def _looks(shots: Iterable[Shot], look: Looker, chunk: int) -> Iterator[tuple[Shot, Look | Unreadable]]:
     remaining = iter(shots)
     while taken := list(islice(remaining, chunk)):
-        looks = iter(eyes.look([shot.picture for shot in taken if isinstance(shot.picture, Picture)]))
+        looks = iter(look([shot.picture for shot in taken if isinstance(shot.picture, Picture)]))
         for shot in taken:
             yield shot, next(looks) if isinstance(shot.picture, Picture) else shot.picture
 
 
 def _first_known(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
-
-
-# --- close-ups ----------------------------------------------------------------------------------------------
-
-
-def _may_be_an_eye(picture: Picture) -> bool:
-    return max(picture.rgb.shape[:2]) <= CLOSE_UP_PX
-
-
-def _look_as_eye(picture: Picture, heads: Sequence[Head]) -> Mapping[str, float]:
-    """The numbers of a picture that is one eye from edge to edge: both eyes are the same one."""
-    height, width = picture.rgb.shape[:2]
-    face = Face(Box(0.0, 0.0, 1.0, 1.0), _eye_across(width, height), _eye_across(width, height))
-    return {name: value for head in heads for name, value in head.measure([picture], [face])[0].items()}
-
-
-def _eye_across(width: int, height: int) -> EyeContour:
-    """The contour whose crop (see ``eye_crops.cut_eye``) is the largest square in the middle of the picture."""
-    half = min(width, height) / CONTEXT / 2
-    xs = np.array([-1.0, -1 / 3, 1 / 3, 1.0, 1 / 3, -1 / 3]) * half
-    ys = np.array([0.0, -1.0, -1.0, 0.0, 1.0, 1.0]) * half * 0.3
-    return np.column_stack([xs + width / 2, ys + height / 2])
-
-
-def _with(look: Look, signals: Mapping[str, float]) -> Look:
-    return Look(look.face_found, look.aspect_ratio, {**look.signals, **signals}, look.box)
