@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from vision.eye_state import EyeStates
+from vision.head_pose import HeadPoses
 from vision.models import Head
 
 
 def default_heads() -> tuple[Head, ...]:
     """New heads; each loads its network at its first picture, and is closed by whoever asked for it."""
-    return (EyeStates(),)
+    return (EyeStates(), HeadPoses())
