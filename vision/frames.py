@@ -32,7 +32,7 @@ MOST_PIXELS_ON_DISK = 50_000_000
 """Larger than any camera's picture here; in RGB 150 MB. The gateway's bound (a setting) is far lower."""
 
 _JPEG_START = b"\xff\xd8\xff"
-_ON_DISK = ("JPEG", "MPO", "PNG", "WEBP", "BMP")
+_ON_DISK = ("JPEG", "PNG", "WEBP", "BMP")
 _DEEP = {"I;16": 1 / 256, "I;16B": 1 / 256, "I": 1 / 256, "F": 1.0}  # grey beyond 8 bits, to 0..255
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, KeyError, ZeroDivisionError, struct.error)
 
