@@ -64,6 +64,18 @@ class Mounting:
         return self.current or self.before
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownAxes:
+    """Every sample of a recording in the vehicle's axes, found in hindsight; MISSING where not known."""
+
+    ring: ImuRing
+    error_deg: float | None
+
+    def of(self, raw: ImuRing) -> ImuRing:
+        """The same samples as these, which must be of that recording."""
+        return ImuRing(raw.time_us, self.ring.counts[:, np.searchsorted(self.ring.time_us, raw.time_us)])
+
+
 def learn(mounting: Mounting, imu: ImuRing, fixes: FixRing, fresh: int) -> Mounting:
     """The mounting after the fixes from index ``fresh`` on; ``imu`` must reach back 3 s before them."""
     ends_us, terms = _terms(imu, fixes, fresh)
