@@ -22,7 +22,7 @@ from vision.sources import PICTURES, Shot, Source, SourceError, open_folder, ope
 from vision.watch_lines import Lines
 from vision.watch_page import Page, show_summary
 from vision.watch_summary import Summary
-from vision.watching import Told, watch_in_time, watch_stills
+from vision.watching import Happened, Told, watch_in_time, watch_stills
 
 watch_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
@@ -57,6 +57,9 @@ def watch(
         float | None,
         typer.Option(min=0, max=400, help="The vehicle's speed in km/h. Default: what the source says, else 80."),
     ] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="Also draw what is seen into this video (.mp4).", dir_okay=False)
+    ] = None,
     live: Annotated[
         bool, typer.Option("--live", help="A file at its own pace instead of as fast as it can be looked at.")
     ] = False,
@@ -81,7 +84,7 @@ def watch(
     summary, interrupted = Summary(opened, speed_mps), False
     with ExitStack() as stack:
         eyes = stack.enter_context(closing(Eyes(MediapipeFaces(), heads)))
-        sinks = [summary.add, *_sinks(opened, format, stack)]
+        sinks = [summary.add, *_sinks(opened, format, live or opened.live, overlay, stack)]
         try:
             for told in _look(opened, eyes, heads, speed_mps, live):
                 for sink in sinks:
@@ -126,13 +129,24 @@ def _paced(shots: Iterable[Shot]) -> Iterator[Shot]:
         yield shot
 
 
-def _sinks(source: Source, format: Format, stack: ExitStack) -> list[Sink]:
+def _sinks(source: Source, format: Format, live: bool, overlay: Path | None, stack: ExitStack) -> list[Sink]:
     quiet = format is Format.JSONL
-    page = stack.enter_context(Page(source, Console(stderr=quiet), quiet))
-    if not quiet:
-        return [page.add]
-    lines = Lines(source)
-    return [page.add, lambda told: _print(lines.line(told))]
+    page, lines = stack.enter_context(Page(source, Console(stderr=quiet), quiet)), Lines(source)
+    sinks: list[Sink] = [page.add]
+    if quiet:
+        sinks.append(lambda told: _print(lines.line(told)))
+    if not live:
+        sinks = [_but_beginnings(sink) for sink in sinks]
+    if overlay is not None:
+        from vision.overlay import Overlay  # brings PyAV
+
+        sinks.append(stack.enter_context(Overlay(overlay)).add)
+    return sinks
+
+
+def _but_beginnings(sink: Sink) -> Sink:
+    """Of a file each event is told once, when it is over."""
+    return lambda told: None if isinstance(told, Happened) and not told.over else sink(told)
 
 
 def _end(summary: Summary, format: Format) -> None:

@@ -46,7 +46,7 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event, in its last telling so far. A live source tells it once more when it is over."""
+    """An event when it begins, and once more when it is over, in its last telling."""
 
     finding: Finding
     over: bool
@@ -60,13 +60,12 @@ Looker = Callable[[Sequence[Picture]], list[Look]]
 class _Events:
     """Findings by what stays the same of them, until they are over."""
 
-    live: bool
     _open: dict[tuple[str, int], tuple[int, Finding]] = field(default_factory=dict)
 
     def tell(self, findings: Iterable[Finding], now_us: int) -> Iterator[Happened]:
         for finding in findings:
             key = (str(finding.family), finding.start_us)
-            if self.live and key not in self._open:
+            if key not in self._open:
                 yield Happened(finding, over=False)
             self._open[key] = (now_us, finding)
         for key, (told_us, finding) in list(self._open.items()):
@@ -83,14 +82,14 @@ class _Events:
 def watch_in_time(
     shots: Iterable[Shot], eyes: Eyes, speed_mps: float | None = None, live: bool = False
 ) -> Iterator[Told]:
-    """Every picture as it is seen, and every event once, when it is over.
+    """Every picture as it is seen, and every event when it begins and when it is over.
 
     Args:
         shots: in the order of their times.
         speed_mps: of the vehicle, instead of what the source says; ``DRIVING_MPS`` where nobody says any.
-        live: look at each picture at once instead of ``CHUNK`` together, and tell an event also when it begins.
+        live: look at each picture at once instead of ``CHUNK`` together.
     """
-    state, events, now_us = DriverState(), _Events(live), 0
+    state, events, now_us = DriverState(), _Events(), 0
     for shot, look in _looks(shots, eyes.look, 1 if live else CHUNK):
         if isinstance(look, Unreadable):
             yield Missed(shot, look)

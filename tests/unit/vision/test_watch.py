@@ -3,6 +3,7 @@
 import shutil
 from itertools import islice
 
+import av
 import cv2
 import numpy as np
 import orjson
@@ -173,10 +174,24 @@ def test_standing_vehicle_has_no_drowsy_driver(scripted, tmp_path):
     assert [line["type"] for line in found].count("event") == 0
 
 
-def test_live_source_tells_an_event_as_it_begins_and_when_it_is_over(tmp_path):
+def test_event_is_told_as_it_begins_and_when_it_is_over(tmp_path):
     source = open_video(story(tmp_path / "cab.avi"), None)
     told = [t for t in watch_in_time(source.shots(), Eyes(ScriptedFaces()), live=True) if isinstance(t, Happened)]
     assert [(t.over, str(t.finding.kind)) for t in told] == [(False, "microsleep"), (True, "sleep")]
+
+
+def test_overlay_is_an_h264_video_at_the_pictures_times(scripted, tmp_path):
+    path = tmp_path / "seen.mp4"
+    run(story(tmp_path / "cab.avi"), "--overlay", path)
+    with av.open(str(path)) as drawn_over:
+        stream = drawn_over.streams.video[0]
+        pictures = list(drawn_over.decode(stream))
+        assert stream.codec_context.name == "h264"
+    assert len(pictures) == 690
+    assert [round(picture.time, 2) for picture in pictures[:3]] == [0, 0.1, 0.2]
+    red = pictures[660].to_ndarray(format="rgb24")[2, 240]  # the frame of an event
+    assert red[0] > 180 > red[1] + 80
+    assert abs(int(pictures[600].to_ndarray(format="rgb24")[2, 240][0]) - WIDE) < 12
 
 
 def test_short_clip_says_what_it_could_not_judge(scripted, tmp_path):
