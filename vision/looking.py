@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ class Look:
     aspect_ratio: float | None
     signals: Mapping[str, float] = field(default_factory=dict)  # of the further heads
     box: Box | None = None  # of the driver's face
+    picture_hash: int | None = None
 
 
 class Eyes:
@@ -49,8 +51,9 @@ class Eyes:
                 measure_aspect_ratio(face.left_eye, face.right_eye) if face else None,
                 {name: value for head in numbers for name, value in head[i].items()},
                 face.box if face else None,
+                hash_picture(picture),
             )
-            for i, face in enumerate(faces)
+            for i, (picture, face) in enumerate(zip(pictures, faces, strict=True))
         ]
 
     def close(self) -> None:
@@ -59,6 +62,13 @@ class Eyes:
             head.close()
 
 
-def make_glance(time_us: int, speed_mps: float | None, look: Look) -> Glance:
+def make_glance(time_us: int, speed_mps: float | None, look: Look, belt_switch: bool | None = None) -> Glance:
     """The numbers of a look that the rules are asked about."""
-    return Glance(time_us, speed_mps, look.aspect_ratio, look.signals, look.face_found)
+    return Glance(time_us, speed_mps, look.aspect_ratio, look.signals, look.face_found, belt_switch, look.picture_hash)
+
+
+def hash_picture(picture: Picture) -> int | None:
+    """Of every eighth pixel: a live camera's noise changes it with every frame, a camera that hangs does not. None
+    for a picture of one colour, which is the same each time by itself."""
+    pixels = picture.rgb[::8, ::8]
+    return None if pixels.min() == pixels.max() else zlib.crc32(pixels.tobytes())

@@ -21,15 +21,17 @@ from infra.store.outputs import OBSERVATION_SCHEMA, DeadLetter, Outputs, ScoreDu
 from vision.core.driver import (
     DriverState,
     Glance,
+    Judgement,
     change_driver,
     dump_state,
+    finish,
     follow,
     has_open_event,
     load_state,
     see_openness,
 )
 from vision.core.eyes import usual_aspect_ratio
-from vision.core.rules import Finding, Judgement, finish
+from vision.core.rules.shape import Finding
 from vision.evidence import take_still
 from vision.frames import Picture, UnusableFrame, decode_picture
 from vision.heads import default_heads
@@ -37,7 +39,7 @@ from vision.looking import CHUNK, Eyes, Look, make_glance
 from vision.models import FaceModel, Head, MediapipeFaces
 
 GROUP = "vision"
-RULES_VERSION = "eyes-1"
+RULES_VERSION = "eyes-2"
 
 SILENCE_US = 60_000_000
 """An event still open when no frame has come for so long is ended where it was last seen."""
@@ -138,9 +140,9 @@ class _Notes:
 
     def end_silence(self, vehicle_id: str, state: DriverState) -> DriverState:
         """No frame has come for a while: nothing stays open."""
-        ended = finish(state.eyes)
+        after, ended = finish(state)
         self._tell(vehicle_id, state, ended, None)
-        return replace(state, eyes=ended.state)
+        return after
 
     def outputs(self) -> Outputs:
         rows = pa.Table.from_pylist(self._seen, OBSERVATION_SCHEMA) if self._seen else None
@@ -184,7 +186,7 @@ class _Notes:
         )
 
     def _tell(self, vehicle_id: str, state: DriverState, judgement: Judgement, frame: Frame | None) -> None:
-        self._counts[vehicle_id, "long_blinks"] += judgement.long_blink
+        self._counts.update((vehicle_id, f"{sign}s") for sign in judgement.signs)
         for finding in judgement.findings:
             event = _event(vehicle_id, state, finding)
             if finding.opens and frame is not None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from infra.clock import to_datetime
 from infra.contracts.events import Severity
 from vision.core import signals
-from vision.core.rules import Finding
+from vision.core.rules.shape import Finding
 from vision.sources import Source
 from vision.watch_lines import camera_state
 from vision.watch_summary import Summary, eyes_in_words

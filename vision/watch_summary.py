@@ -10,8 +10,8 @@ import numpy as np
 
 from infra.contracts.events import JsonObject
 from vision.core import signals
-from vision.core.eyes import LEARNING_US
-from vision.core.rules import SHUT_OPENNESS, Finding
+from vision.core.eyes import LEARNING_US, SHUT_OPENNESS
+from vision.core.rules.shape import Finding
 from vision.sources import Source
 from vision.watching import DRIVING_MPS, Happened, Missed, Seen, Told
 

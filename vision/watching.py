@@ -9,7 +9,7 @@ from itertools import islice
 from vision.close_ups import doubt_faces, is_small, look_as_eye
 from vision.core.driver import DriverState, change_driver, follow
 from vision.core.eyes import LEARNING_US
-from vision.core.rules import Finding
+from vision.core.rules.shape import Finding
 from vision.frames import Picture
 from vision.looking import CHUNK, Eyes, Look, make_glance
 from vision.models import Head

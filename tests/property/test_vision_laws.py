@@ -6,11 +6,13 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.vision.numbers import KNOWN
 from tests.unit.vision.stories import deliveries, drawn, final_events, frame, run, scripted_step
+from vision.core import signals
 from vision.core.driver import DriverState, Glance, dump_state, follow, load_state
-from vision.core.rules import EyeState, Sample, judge
 
 LEARNED = 320
+NAMES = [value for name, value in vars(signals).items() if name.isupper()]
 
 
 @cache
@@ -62,20 +64,23 @@ def test_frame_by_frame_gives_the_same_as_at_once():
 
 
 NUMBERS = st.one_of(st.none(), st.floats(0, 1.5), st.floats(allow_nan=True, allow_infinity=True))
-SAMPLES = st.lists(st.tuples(st.integers(1, 3_000_000), NUMBERS, NUMBERS), max_size=80)
+NAMED = st.dictionaries(st.sampled_from(NAMES), st.one_of(st.floats(0, 1), st.floats(-90, 90), st.floats()), max_size=6)
+GLANCES = st.lists(
+    st.tuples(st.integers(-2_000_000, 3_000_000), NUMBERS, NUMBERS, NAMED, st.booleans(), st.integers(0, 2)),
+    max_size=80,
+)
 
 
-@settings(max_examples=200)
-@given(SAMPLES)
+@settings(max_examples=200, deadline=None)
+@given(GLANCES)
 def test_rules_hold_for_any_numbers(steps):
-    state, now_us = EyeState(), 1_700_000_000_000_000
-    for step_us, openness, speed in steps:
+    state, now_us = KNOWN, 1_700_000_000_000_000
+    for step_us, ratio, speed, numbers, face, switch in steps:
         now_us += step_us
-        judgement = judge(state, Sample(now_us, openness, speed))
-        state = judgement.state
+        state, judgement = follow(state, Glance(now_us, speed, ratio, numbers, face, (None, True, False)[switch]))
         assert judgement.perclos is None or 0 <= judgement.perclos <= 1
         for finding in judgement.findings:
-            assert finding.start_us <= finding.end_us <= now_us
+            assert finding.start_us <= finding.end_us
             assert finding.peak >= 0
             assert 0 <= finding.confidence <= 1
 
@@ -95,8 +100,8 @@ def test_state_with_everything_open_survives_json():
     for i in range(1500):
         now_us += 100_000
         state, _ = follow(state, Glance(now_us, 20.0, 0.08 if i > 1000 and i % 50 > 30 else 0.3))
-    assert state.eyes.closure is not None
-    assert state.eyes.spell is not None
+    assert state.rules["closures"].closure is not None
+    assert state.rules["drowsiness"].episode is not None
     data = orjson.dumps(dump_state(state))
     assert load_state(orjson.loads(data)) == state
     assert len(data) < 3_000

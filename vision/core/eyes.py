@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 import numpy.typing as npt
 
+from vision.core.histogram import Histogram, add_time, find_quantile
+
 EyeContour = npt.NDArray[np.float64]
 """(6, 2) pixels: outer corner, two points above, inner corner, two points below (Soukupová and Čech 2016)."""
+
+Baseline = Histogram
+"""A driver's usual aspect ratio: time spent at each, halved when it grows beyond ``MEMORY_US``."""
 
 LEARNING_US = 60_000_000
 """Driving time with a face before eyes are judged: openpilot learns its per-driver offset in 60 s as well."""
@@ -26,20 +31,20 @@ SHUT_RATIO = 0.46
 """What shut eyes read, as a share of the baseline: the mesh never closes the contour. Median of 18 frames of
 shut eyes in the clip that ships with the project; one driver, so expect others to differ."""
 
+SHUT_OPENNESS = 0.2
+"""At most this is shut: the 80 % of P80 (Wierwille 1994, FHWA 1998)."""
+
+REOPENED_OPENNESS = 0.3
+"""Shut eyes are open again above this: one noisy frame at the threshold does not cut a closure in two."""
+
+RATIO_SHARE = 0.35
+"""Of the aspect ratio in how open the eyes are; the rest is the eye-state network's."""
+
 SMALLEST_EYE_PX = 5.0
 """Narrower eyes are noise."""
 
-_BIN = 0.015
-_BINS = 40  # aspect ratios from 0 to 0.6
+_BIN = 0.015  # the 40 bins are aspect ratios from 0 to 0.6
 _WIDEST = 4.0  # openness is cut here; a wide-eyed fright is no more than twice the usual
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """A driver's usual aspect ratio: a histogram of microseconds, halved when it grows beyond ``MEMORY_US``."""
-
-    learned_us: int = 0
-    weights_us: tuple[int, ...] = (0,) * _BINS
 
 
 def measure_aspect_ratio(left: EyeContour, right: EyeContour) -> float | None:
@@ -58,11 +63,9 @@ def measure_aspect_ratio(left: EyeContour, right: EyeContour) -> float | None:
 
 def learn(baseline: Baseline, aspect_ratio: float, lasted_us: int) -> Baseline:
     """The baseline after the eyes showed this ratio for so long."""
-    weights = list(baseline.weights_us)
-    weights[min(max(int(aspect_ratio / _BIN), 0), _BINS - 1)] += lasted_us
-    if sum(weights) > MEMORY_US:
-        weights = [weight // 2 for weight in weights]
-    return Baseline(min(baseline.learned_us + lasted_us, LEARNING_US), tuple(weights))
+    if not math.isfinite(aspect_ratio):
+        return baseline
+    return add_time(baseline, aspect_ratio / _BIN, lasted_us, LEARNING_US, MEMORY_US)
 
 
 def is_learned(baseline: Baseline) -> bool:
@@ -71,30 +74,32 @@ def is_learned(baseline: Baseline) -> bool:
 
 def usual_aspect_ratio(baseline: Baseline) -> float:
     """The driver's open eyes, within ``BASELINE_RANGE``."""
-    weights = np.array(baseline.weights_us, np.float64)
-    target = weights.sum() * BASELINE_QUANTILE
-    below = np.concatenate([[0.0], weights.cumsum()])
-    usual = np.interp(target, below, np.arange(_BINS + 1) * _BIN)
-    return float(np.clip(usual, *BASELINE_RANGE))
+    low, high = BASELINE_RANGE
+    return min(max(find_quantile(baseline, BASELINE_QUANTILE) * _BIN, low), high)
 
 
 def measure_openness(baseline: Baseline, aspect_ratio: float) -> float:
     """0 shut, 1 this driver's usual, more for wider."""
     share = aspect_ratio / usual_aspect_ratio(baseline)
-    return float(np.clip((share - SHUT_RATIO) / (1 - SHUT_RATIO), 0.0, _WIDEST))
+    return min(max((share - SHUT_RATIO) / (1 - SHUT_RATIO), 0.0), _WIDEST)
 
 
 def fuse_openness(relative: float | None, shut_probability: float | None) -> float | None:
     """How open, from two witnesses: the aspect ratio against the driver's usual, and the eye-state network.
 
-    Their mean, so that eyes are shut (at most 0.2) only where neither contradicts: reflections on glasses alone took
-    the network to 0.85 on an awake driver, a glance down takes the ratio to nothing. The ratio alone gave 33 false
-    microsleeps an hour on awake people even per person, a learned state none (RuchirBhatia4, Eyeblink8).
-    None without a baseline: one witness is not enough.
+    The network counts for more: it was tried on many people, ``SHUT_RATIO`` on one. So eyes are shut (at most 0.2)
+    where it is certain and the ratio at most 0.57, or where the ratio says so entirely and the network leans to it:
+    reflections on glasses alone took the network to 0.85 on an awake driver, a glance down takes the ratio to
+    nothing. The ratio alone gave 33 false microsleeps an hour on awake people even per person, a learned state none
+    (RuchirBhatia4, Eyeblink8).
+
+    Without a baseline the network stands alone, and has to be at 0.9. None where there is neither.
     """
-    if relative is None or shut_probability is None:
+    if shut_probability is None:
         return relative
-    return (min(relative, 1.0) + 1 - shut_probability) / 2
+    if relative is None:
+        return min(2 * (1 - shut_probability), 1.0)
+    return RATIO_SHARE * min(relative, 1.0) + (1 - RATIO_SHARE) * (1 - shut_probability)
 
 
 def eye_width_px(eye: EyeContour) -> float:

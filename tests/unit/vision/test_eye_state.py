@@ -101,5 +101,6 @@ def test_nothing_is_known_from_nothing():
     assert fuse_openness(None, None) is None
 
 
-def test_network_alone_is_not_enough_before_the_baseline_is_learned():
-    assert fuse_openness(None, 0.99) is None
+@pytest.mark.parametrize(("probability", "shut"), [(0.85, False), (0.95, True)], ids=["reflections", "certain"])
+def test_network_alone_has_to_be_certain_before_the_baseline_is_learned(probability, shut):
+    assert (fuse_openness(None, probability) <= 0.2) is shut

@@ -88,7 +88,7 @@ def test_baseline_follows_a_lasting_change():
 
 
 def drive(state: DriverState, ratios: list[float | None], speed_mps: float = 20.0):
-    start_us = (state.eyes.last_us or 0) + 200_000
+    start_us = (state.last_us or 0) + 200_000
     seen = []
     for i, ratio in enumerate(ratios):
         state, judgement = follow(state, Glance(start_us + i * 200_000, speed_mps, ratio))

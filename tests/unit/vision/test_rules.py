@@ -1,38 +1,17 @@
 """Stories of eyes over time. Times in seconds; the rules see microseconds."""
 
-from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
 from infra.contracts.events import EventKind, Severity
-from vision.core.rules import EyeState, Finding, Judgement, Sample, judge
+from tests.unit.vision.numbers import KNOWN, START_US, findings, glance, last_words, stretch, watch
+from vision.core import signals
+from vision.core.driver import Glance, follow
+from vision.core.rules.shape import Sign
 
 OPEN, SHUT, SQUINT = 1.0, 0.05, 0.45
-FAST_MPS = 25.0
-START_US = 1_700_000_000_000_000
-
-
-def stretch(start_s: float, end_s: float, openness: float | None, fps: float = 10, speed_mps: float | None = FAST_MPS):
-    """Frames from start to end, the end not included."""
-    count = round((end_s - start_s) * fps)
-    return [Sample(START_US + round((start_s + i / fps) * 1e6), openness, speed_mps) for i in range(count)]
-
-
-def watch(samples: Iterable[Sample], state: EyeState | None = None) -> list[Judgement]:
-    state, judged = state or EyeState(), []
-    for sample in samples:
-        judged.append(judge(state, sample))
-        state = judged[-1].state
-    return judged
-
-
-def findings(samples: Iterable[Sample]) -> list[Finding]:
-    return [finding for judgement in watch(samples) for finding in judgement.findings]
-
-
-def last_words(samples: Iterable[Sample]) -> list[EventKind]:
-    """What the desk shows in the end: the last telling of each event."""
-    return list({(f.family, f.start_us): f.kind for f in findings(samples)}.values())
+NAMES = [value for name, value in vars(signals).items() if name.isupper()]
 
 
 @pytest.mark.parametrize(
@@ -78,17 +57,17 @@ def test_sleep_is_told_at_each_level_and_at_its_end_under_one_start():
 
 
 def test_event_is_told_by_the_frame_that_crosses_the_threshold():
-    judged = watch([*stretch(0, 1, OPEN), *stretch(1, 3, SHUT)])
+    _, judged = watch([*stretch(0, 1, OPEN), *stretch(1, 3, SHUT)])
     first = next(i for i, judgement in enumerate(judged) if judgement.findings)
     assert first == 10 + 10  # eyes shut from frame 10 on, and one second later
 
 
 def test_blink_train_of_an_awake_driver_is_no_event():
-    samples: list[Sample] = []
+    samples: list[Glance] = []
     for minute_part in range(60):  # 3 minutes, a blink of 0.2 s every 3 s: PERCLOS 6.7 %
         at = minute_part * 3.0
         samples += [*stretch(at, at + 2.8, OPEN), *stretch(at + 2.8, at + 3.0, SHUT)]
-    judged = watch(samples)
+    _, judged = watch(samples)
     assert [f for j in judged for f in j.findings] == []
     assert judged[-1].perclos == pytest.approx(0.067, abs=0.01)
 
@@ -99,14 +78,14 @@ def test_squint_of_a_yawn_is_no_closure():
 
 def test_noise_at_the_threshold_does_not_cut_a_closure():
     noisy = stretch(1, 3, SHUT)
-    noisy[8] = Sample(noisy[8].time_us, 0.27, FAST_MPS)
+    noisy[8] = glance(1.8, 0.27)
     assert last_words([*stretch(0, 1, OPEN), *noisy, *stretch(3, 4, OPEN)]) == [EventKind.MICROSLEEP]
 
 
 def test_one_open_frame_cuts_a_closure():
-    glance = stretch(1, 2.6, SHUT)
-    glance[8] = Sample(glance[8].time_us, OPEN, FAST_MPS)
-    assert findings([*stretch(0, 1, OPEN), *glance, *stretch(2.6, 4, OPEN)]) == []
+    shut = stretch(1, 2.6, SHUT)
+    shut[8] = glance(1.8, OPEN)
+    assert findings([*stretch(0, 1, OPEN), *shut, *stretch(2.6, 4, OPEN)]) == []
 
 
 @pytest.mark.parametrize(
@@ -135,7 +114,7 @@ def test_lost_face_is_a_gap_not_an_open_eye():
 
 def test_uneven_frames_are_judged_by_time():
     shut_s = [1.0, 1.03, 1.06, 1.5, 1.52, 1.9, 2.4, 2.45, 2.5]
-    samples = [Sample(START_US + round(t * 1e6), SHUT, FAST_MPS) for t in shut_s]
+    samples = [glance(t, SHUT) for t in shut_s]
     told = findings([*stretch(0, 1, OPEN), *samples, *stretch(2.55, 3, OPEN)])
     assert told[-1].kind is EventKind.MICROSLEEP
     assert told[-1].peak == pytest.approx(1.5)
@@ -154,18 +133,18 @@ def test_stopping_ends_a_closure_where_it_was_last_seen():
 
 
 def test_long_blink_is_noted_once():
-    judged = watch([*stretch(0, 1, OPEN), *stretch(1, 1.8, SHUT), *stretch(1.8, 3, OPEN)])
-    assert [j.long_blink for j in judged].count(True) == 1
+    _, judged = watch([*stretch(0, 1, OPEN), *stretch(1, 1.8, SHUT), *stretch(1.8, 3, OPEN)])
+    assert [j.signs for j in judged].count((Sign.LONG_BLINK,)) == 1
 
 
 def test_rate_too_low_for_a_microsleep_is_said():
-    assert [j.too_sparse for j in watch(stretch(0, 4, OPEN, fps=1))] == [False, True, True, True]
-    assert not any(j.too_sparse for j in watch(stretch(0, 4, OPEN, fps=2)))
+    assert [j.too_sparse for j in watch(stretch(0, 4, OPEN, fps=1))[1]] == [False, True, True, True]
+    assert not any(j.too_sparse for j in watch(stretch(0, 4, OPEN, fps=2))[1])
 
 
-def drowsy_minutes(share: float, minutes: float, start_s: float = 0.0) -> list[Sample]:
+def drowsy_minutes(share: float, minutes: float, start_s: float = 0.0) -> list[Glance]:
     """Slow closures of 0.9 s, spread so that this share of time is shut."""
-    samples: list[Sample] = []
+    samples: list[Glance] = []
     at, period_s = start_s, 0.9 / share if share else 5.0
     while at < start_s + minutes * 60:
         shut_s = 0.9 if share else 0.0
@@ -186,7 +165,7 @@ def test_perclos_over_fifteen_percent_is_one_drowsiness_event(share, told):
 
 
 def test_drowsiness_holds_until_perclos_is_below_eight_percent():
-    samples = [*drowsy_minutes(0.2, 2), *drowsy_minutes(0.11, 3, 120), *drowsy_minutes(0.0, 2, 300)]
+    samples = [*drowsy_minutes(0.2, 2), *drowsy_minutes(0.11, 3, 120), *drowsy_minutes(0.0, 4, 300)]
     drowsy = [f for f in findings(samples) if f.kind is EventKind.DROWSINESS]
     assert len({f.start_us for f in drowsy}) == 1
     assert [f.opens for f in drowsy] == [True] + [False] * (len(drowsy) - 1)
@@ -194,30 +173,31 @@ def test_drowsiness_holds_until_perclos_is_below_eight_percent():
 
 
 def test_perclos_needs_most_of_a_minute_and_enough_frames():
-    assert all(j.perclos is None for j in watch(stretch(0, 35, OPEN)))
-    assert watch(stretch(0, 45, OPEN))[-1].perclos == 0.0
-    assert all(j.perclos is None for j in watch(stretch(0, 300, SHUT, fps=1)))
+    assert all(j.perclos is None for j in watch(stretch(0, 35, OPEN))[1])
+    assert watch(stretch(0, 45, OPEN))[1][-1].perclos == 0.0
+    assert all(j.perclos is None for j in watch(stretch(0, 300, SHUT, fps=1))[1])
 
 
 def test_perclos_is_the_same_at_any_rate():
     pattern = [(0.0, 2.5, OPEN), (2.5, 3.0, SHUT)]
     for fps in (4, 10, 30):
         samples = [s for i in range(30) for a, b, o in pattern for s in stretch(3 * i + a, 3 * i + b, o, fps)]
-        assert watch(samples)[-1].perclos == pytest.approx(1 / 6, abs=0.01), fps
+        assert watch(samples)[1][-1].perclos == pytest.approx(1 / 6, abs=0.01), fps
 
 
 def test_clock_a_little_back_is_left_out_and_far_back_begins_afresh():
-    state = watch([*stretch(0, 5, OPEN), *stretch(5, 5.6, SHUT)])[-1].state
-    a_little = judge(state, Sample(START_US + 4_000_000, OPEN, FAST_MPS))
+    state, _ = watch([*stretch(0, 5, OPEN), *stretch(5, 5.6, SHUT)])
+    unchanged, a_little = follow(state, glance(4, OPEN))
     assert a_little.out_of_order
-    assert a_little.state == state
-    far = judge(state, Sample(START_US - 86_400_000_000, OPEN, FAST_MPS))
+    assert unchanged == state
+    afresh, far = follow(state, glance(-86_400, OPEN))
     assert far.out_of_order
-    assert far.state == EyeState(START_US - 86_400_000_000)
+    assert afresh == replace(KNOWN, baseline=state.baseline, last_us=START_US - 86_400_000_000)
 
 
 def test_numbers_out_of_range_do_no_harm():
-    nan = float("nan")
-    odd = [nan, float("inf"), -5.0, 1e9]
-    samples = [Sample(START_US + i * 100_000, odd[i % 4], [nan, -1.0, 1e9, None][i % 4]) for i in range(200)]
-    assert all(f.peak >= 0 for f in findings(samples))
+    odd = [float("nan"), float("inf"), -5.0, 1e9]
+    speeds = [float("nan"), -1.0, 1e9, None]
+    named = [dict(zip(NAMES, odd[i:] + odd * 8, strict=False)) for i in range(4)]
+    every = [Glance(START_US + i * 100_000, speeds[i % 4], odd[i % 4], named[i % 4]) for i in range(400)]
+    assert all(finding.peak >= 0 for finding in findings(every))
