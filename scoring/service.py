@@ -21,6 +21,7 @@ from scoring.core.pipeline import Found, fold_batch, fold_silence
 from scoring.core.rules import DEFAULT, Rules
 from scoring.core.state import VehicleState
 from scoring.recompute import chore
+from scoring.timeline import Timeline
 
 GROUP = "scoring"
 LATE_NOT_JUDGED = "late_not_judged"
@@ -33,8 +34,8 @@ class ScoringStep:
     topics: Sequence[str] = (topics.TELEMETRY,)
 
     def __init__(self, rules: Rules = DEFAULT) -> None:
-        self._rules = rules
         self.rules_version = f"driving-{rules.version}"
+        self.timeline = Timeline(rules)
 
     def load(self, state: JsonObject | None) -> VehicleState:
         return states_of.load(state)
@@ -56,24 +57,27 @@ class ScoringStep:
         for delivery in deliveries:
             vehicle = delivery.vehicle_id
             before = after.get(vehicle) or states[vehicle]
-            notes = found.setdefault(vehicle, Found(vehicle, self._rules))
+            rules = self.timeline.at(delivery.record.arrived_us)
+            notes = found.setdefault(vehicle, Found(vehicle, rules))
+            notes.rules = rules
             if delivery.late:
                 after[vehicle] = before
                 late.append(_late_letter(delivery))
                 notes.counts[LATE_NOT_JUDGED] += 1
             else:
                 after[vehicle] = fold_batch(before, _batch(delivery), notes)
-            silent_us = delivery.record.arrived_us + self._rules.silence_us
+            silent_us = delivery.record.arrived_us + rules.silence_us
             wake_us[vehicle] = None if after[vehicle].at_rest else silent_us
-        for vehicle in woken:
-            notes = found.setdefault(vehicle, Found(vehicle, self._rules))
+        for vehicle, wake_at_us in woken.items():
+            notes = found.setdefault(vehicle, Found(vehicle, self.timeline.at(wake_at_us)))
             after[vehicle] = fold_silence(states[vehicle], notes)
         return Folded(after, _outputs(list(found.values()), late), wake_us)
 
 
 def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Worker[VehicleState]:
     """Judgement's worker on this bus and database, with the chore that recomputes the scores that are due."""
-    return Worker(ScoringStep(), bus, engine, settings, media, chores=(chore(settings),))
+    step = ScoringStep()
+    return Worker(step, bus, engine, settings, media, chores=(chore(settings),), refresh=step.timeline.refresh)
 
 
 def _batch(delivery: Delivery) -> TelemetryBatch:

@@ -41,6 +41,8 @@ Writer = Callable[[Connection, Outputs, MediaStore, str], None]
 """``infra.store.outputs.write``: writes a group's outputs on the connection; never commits."""
 Chore = Callable[[Engine], int]
 """Work of a room besides its step, in ``transaction``s of its own. Returns how much it did; 0 for nothing to do."""
+Refresh = Callable[[Connection], None]
+"""Reads what a step goes by and people may change; called before the records of every round are folded."""
 
 POLL_S = 0.5  # how long an idle worker waits for records, and at most for being told to stop
 LAG_EVERY_S = 5.0
@@ -87,6 +89,7 @@ class Worker(Generic[State]):
         *,
         chores: Sequence[Chore] = (),
         write: Writer = outputs.write,
+        refresh: Refresh | None = None,
     ) -> None:
         self._step = step
         self._bus = bus
@@ -95,6 +98,7 @@ class Worker(Generic[State]):
         self._media = media
         self._write = write
         self._chores = chores
+        self._refresh = refresh
         self._limits = ordering.Limits(int(settings.late_window_s * SECOND_US), settings.max_held_bytes)
         self._consumer = bus.consumer(step.group, step.topics)
         self._lanes: dict[int, Lane] = {}
@@ -142,6 +146,7 @@ class Worker(Generic[State]):
         try:
             records = self._poll(timeout_s) or self._poll(0.0)  # again, for the lanes that the first one brought
             if records:
+                self._read_rules()
                 self._handle(records)
             done = len(records)
             with self._phase("chores"):
@@ -197,6 +202,11 @@ class Worker(Generic[State]):
             del self._memories[vehicle]
 
     # --- one round ---
+
+    def _read_rules(self) -> None:
+        if self._refresh is not None:
+            with self._phase("rules"), transaction(self._engine) as connection:
+                self._refresh(connection)
 
     def _handle(self, records: Sequence[Record]) -> None:
         by_lane: dict[int, list[Record]] = {}

@@ -1,9 +1,10 @@
 """The step around the pure core: late messages, wake-ups, what is due."""
 
 from infra.bus.port import Record
-from infra.contracts.events import TripStatus
+from infra.contracts.events import EventKind, TripStatus
 from infra.runtime.step import Delivery
 from scoring.core.rules import DEFAULT
+from scoring.core.what_if import Change, changed_rules
 from scoring.service import ScoringStep
 from tests.unit.scoring.road import Leg, batches, drive
 
@@ -66,3 +67,17 @@ def _of(batch, vehicle_id):
     from dataclasses import replace
 
     return replace(batch, vehicle_id=vehicle_id)
+
+
+def test_a_message_is_judged_by_the_thresholds_that_held_when_it_arrived():
+    """The change is known from the start, as to a worker that catches up; the brake arrives before it, or after."""
+    recording = drive(Leg(20, 0.15), Leg(20), Leg(1.2, -0.5), Leg(30))
+
+    def found(changed_us):
+        step = ScoringStep()
+        lower = changed_rules(DEFAULT, Change("lower", harsh_g={("passenger", EventKind.HARSH_BRAKE): 0.4}))
+        step.timeline.add(changed_us, lower)
+        return [event.kind for event in fold(step, step.load(None), deliveries(recording)).outputs.events]
+
+    assert found(ARRIVED_US + 100) == []
+    assert found(ARRIVED_US) == ["harsh_brake"]

@@ -6,7 +6,15 @@ from infra.contracts.events import EventKind, Severity
 from scoring.core.formulas.table import OURS
 from scoring.core.formulas.tally import Tally
 from scoring.core.rules import DEFAULT
-from scoring.core.what_if import Change, Peak, RulesError, changed_formula, is_kept, read_change
+from scoring.core.what_if import (
+    Known,
+    RulesError,
+    changed_formula,
+    changed_rules,
+    judge_again,
+    kinds_that_differ,
+    read_change,
+)
 
 BRAKES = Tally(2e6, 36_000.0, events={(EventKind.HARSH_BRAKE, Severity.HIGH): 9})
 
@@ -45,7 +53,9 @@ def test_bands_have_weights_too():
         ({"name": "x", "weights": [1]}, "weights must hold"),
         ({"name": "x", "scale": 0}, "scale must be a number from 1"),
         ({"name": "x", "harsh_g": {"bicycle": {}}}, "harsh_g.bicycle is not known"),
-        ({"name": "x", "harsh_g": {"passenger": {"brake": 0.3}}}, "cannot be found again"),
+        ({"name": "x", "harsh_g": {"passenger": {"brake": 0.05}}}, "harsh_g.passenger.brake must be a number from 0.1"),
+        ({"name": "x", "speeding_s": {"fast": 3}}, "speeding_s.fast is not known; there is heavy"),
+        ({"name": "x", "idling_s": 5}, "idling_s must be a number from 30"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said(content, words):
@@ -53,17 +63,43 @@ def test_what_is_wrong_in_a_file_is_said(content, words):
         read_change(content, OURS, DEFAULT)
 
 
+def harsh(kind, vehicle_class, peak, source="accelerometer", severity=Severity.LOW, **more):
+    return Known(kind, vehicle_class, severity, peak, {"source": source, "threshold_g": 0.1, **more})
+
+
+BRAKE, TURN = EventKind.HARSH_BRAKE, EventKind.HARSH_TURN
+SPED = Known(EventKind.SPEEDING, "passenger", Severity.MODERATE, 4.0, {"over_light_s": 40.0, "over_moderate_s": 25.0})
+IDLED = Known(EventKind.IDLING, "passenger", Severity.LOW, 400.0, {})
+
+
 @pytest.mark.parametrize(
-    ("peak", "kept"),
+    ("change", "known", "becomes"),
     [
-        (Peak(EventKind.HARSH_BRAKE, "passenger", 0.79, 0.61), False),
-        (Peak(EventKind.HARSH_BRAKE, "passenger", 0.80, 0.61), True),
-        (Peak(EventKind.HARSH_BRAKE, "heavy_duty", 0.50, 0.47), True),
-        (Peak(EventKind.HARSH_TURN, "passenger", 0.50, 0.47), True),
-        (Peak(EventKind.HARSH_BRAKE, "passenger", 0.47, 0.366), False),  # by GPS, whose threshold is 0.6 of it
-        (Peak(EventKind.HARSH_BRAKE, "passenger", 0.49, 0.366), True),
+        ({"harsh_g": {"passenger": {"brake": 0.8}}}, harsh(BRAKE, "passenger", 0.79), None),
+        ({"harsh_g": {"passenger": {"brake": 0.8}}}, harsh(BRAKE, "passenger", 0.80), (BRAKE, Severity.LOW)),
+        ({"harsh_g": {"passenger": {"brake": 0.8}}}, harsh(BRAKE, "heavy_duty", 0.50), (BRAKE, Severity.LOW)),
+        ({"harsh_g": {"passenger": {"brake": 0.8}}}, harsh(TURN, "passenger", 0.50), (TURN, Severity.LOW)),
+        ({"harsh_g": {"passenger": {"brake": 0.4}}}, harsh(BRAKE, "passenger", 0.80), (BRAKE, Severity.CRITICAL)),
+        ({"harsh_g": {"passenger": {"brake": 0.8}}}, harsh(BRAKE, "passenger", 0.47, "gps"), None),
+        ({"harsh_g": {"passenger": {"brake": 0.8}}}, harsh(BRAKE, "passenger", 0.49, "gps"), (BRAKE, Severity.LOW)),
+        (
+            {"harsh_g": {"passenger": {"brake": 0.8}}},
+            harsh(BRAKE, "passenger", 0.7, severity=Severity.HIGH, near_crash_evidence_g=0.9),
+            (EventKind.NEAR_CRASH, Severity.HIGH),
+        ),
+        ({"speeding_s": {"moderate": 30}}, SPED, (EventKind.SPEEDING, Severity.LOW)),
+        ({"speeding_s": {"moderate": 30, "light": 70}}, SPED, None),
+        ({"speeding_s": {"heavy": 30}}, SPED, (EventKind.SPEEDING, Severity.MODERATE)),
+        ({"idling_s": 500}, IDLED, None),
+        ({"idling_s": 350}, IDLED, (EventKind.IDLING, Severity.LOW)),
+        ({"weights": {"crash": 9}}, SPED, (EventKind.SPEEDING, Severity.MODERATE)),
     ],
 )
-def test_a_higher_threshold_leaves_out_what_does_not_reach_it(peak, kept):
-    change = Change("x", harsh_g={("passenger", EventKind.HARSH_BRAKE): 0.8})
-    assert is_kept(peak, change, DEFAULT) is kept
+def test_a_stored_event_is_judged_again_from_its_own_figures(change, known, becomes):
+    assert judge_again(known, DEFAULT, changed_rules(DEFAULT, read(**change))) == becomes
+
+
+def test_only_what_differs_need_be_replayed():
+    differing = [{"harsh_g": {"passenger": {"brake": 0.5}}}, {"speeding_s": {"light": 30}}, {"weights": {"crash": 9}}]
+    kinds = [set(kinds_that_differ(DEFAULT, changed_rules(DEFAULT, read(**change)))) for change in differing]
+    assert kinds == [{BRAKE}, {EventKind.SPEEDING}, set()]
