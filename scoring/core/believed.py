@@ -18,7 +18,7 @@ from scoring.core import compass as bearings
 from scoring.core.compass import Compass
 from scoring.core.felt import Felt, expected, feel, low_pass
 from scoring.core.gps_motion import GpsMotion, motion_of
-from scoring.core.rotation_fit import Matrix
+from scoring.core.rotation_fit import Fitted, Matrix
 from scoring.core.rules import G_MPS2, SECOND_US
 from scoring.core.survey import Span, Survey, survey
 
@@ -26,10 +26,12 @@ Bool = npt.NDArray[np.bool_]
 
 _PITCH_RADPS = 0.4  # mean over a second, of pitch and roll: no road tilts a vehicle so fast
 _TILT_MPS2 = 1.5  # mean over a second, off the usual: gravity is elsewhere by 30 degrees
+_FEWEST_TENTHS = 4  # with samples, of a second: the road shakes single ones as much
 _MARGIN_US = 1_500_000
 _JOIN_US = 4 * SECOND_US  # a hand that is gone for less than this has not gone
 _CHANGE_US = 3 * SECOND_US  # around a change of mounting
 _ALWAYS_US = 2**62
+_CLEARLY = 1.05  # on a straight road both explain the same
 
 
 class How(StrEnum):
@@ -93,12 +95,20 @@ def believe(gps: GpsSamples, imu: ImuSamples, frame: ImuFrame) -> Believed:
     found = survey(felt, moving)
     if frame is ImuFrame.VEHICLE:
         return _declared(imu, felt, moving, found)
-    known = any(span.fitted for span in found.spans)
-    if frame is ImuFrame.UNKNOWN and not known and moving is not None:
-        turned = _by_course(imu, felt, moving)
-        if turned.compass and turned.compass.sure:
-            return turned
-    return _learned(imu, felt, moving, found)
+    learned = _learned(imu, felt, moving, found)
+    if frame is not ImuFrame.UNKNOWN or moving is None or (len(found.spans) == 1 and learned.how is How.LEARNED):
+        return learned
+    turned = _by_course(imu, felt, moving)
+    sure = turned.compass is not None and turned.compass.sure
+    return turned if sure and _agreement(turned, moving) > _CLEARLY * _agreement(learned, moving) else learned
+
+
+def _agreement(believed: Believed, motion: GpsMotion) -> float:
+    """Squares of level acceleration that GPS explains; what is not known counts for nothing."""
+    felt = feel(believed.imu)
+    rows, driven = expected(felt, motion, round((believed.lag_s or 0.0) * SECOND_US))
+    level, should = felt.accel[driven, :2], rows[driven][:, [0, 4]]
+    return float((level**2 - (level - should) ** 2).sum())
 
 
 def _declared(imu: ImuSamples, felt: Felt, motion: GpsMotion | None, found: Survey) -> Believed:
@@ -121,10 +131,10 @@ def _learned(imu: ImuSamples, felt: Felt, motion: GpsMotion | None, found: Surve
         if span.fitted is None:
             continue
         part = slice(*np.searchsorted(imu.time_us, [span.start_us, span.end_us]))
-        columns[:, part] = _turned(span.fitted.matrix, raw[:, part])
+        columns[:, part] = _turned(span.fitted, raw[:, part])
         inside = slice(*np.searchsorted(felt.time_us, [span.start_us, span.end_us]))
         if felt.gyro is not None:
-            gyro[inside] = felt.gyro[inside] @ span.fitted.matrix.T
+            gyro[inside] = felt.gyro[inside] @ span.fitted.matrix.T * span.fitted.yaw_sign
         handled += _handled(felt, inside, span.fitted.matrix, found.gravity)
     changes = [(b.start_us - _CHANGE_US, b.start_us + _CHANGE_US) for b in _widened(found.spans)[1:]]
     spans = _merged(handled + changes)
@@ -192,7 +202,7 @@ def _handled(felt: Felt, inside: slice, matrix: Matrix, gravity: bool) -> list[t
         wild |= np.linalg.norm(turning @ matrix[:2].T, axis=1) > _PITCH_RADPS
     if gravity:
         up = (np.add.reduceat(felt.accel[inside], starts) / counts) @ matrix[2]
-        wild |= np.abs(up - np.median(up)) > _TILT_MPS2
+        wild |= (np.abs(up - np.median(up)) > _TILT_MPS2) & (counts[:, 0] >= _FEWEST_TENTHS)
     return [(s - _MARGIN_US, s + SECOND_US + _MARGIN_US) for s in (second[starts][wild] * SECOND_US).tolist()]
 
 
@@ -229,8 +239,9 @@ def _columns(imu: ImuSamples) -> Matrix:
     return columns
 
 
-def _turned(matrix: Matrix, columns: Matrix) -> Matrix:
-    turned: Matrix = np.concatenate([matrix @ columns[:3], matrix @ columns[3:]])
+def _turned(fitted: Fitted, columns: Matrix) -> Matrix:
+    matrix = fitted.matrix
+    turned: Matrix = np.concatenate([matrix @ columns[:3], fitted.yaw_sign * (matrix @ columns[3:])])
     return turned
 
 

@@ -42,6 +42,7 @@ class Rotation:
     error_deg: float
     lag_us: int
     gravity: bool = True  # whether the signal holds it
+    yaw_sign: int = 1  # -1: the gyroscope counts turns to the right
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +97,7 @@ def rotated(mounting: Mounting, imu: ImuRing) -> ImuRing:
     counts = np.full_like(imu.counts, MISSING)
     for rotation, until_us in _spans(mounting):
         first, last = np.searchsorted(imu.time_us, [rotation.since_us, until_us])
-        counts[:, first:last] = _rotate(rotation.matrix, imu.counts[:, first:last])
+        counts[:, first:last] = _rotate(rotation, imu.counts[:, first:last])
     return ImuRing(imu.time_us, counts)
 
 
@@ -108,9 +109,10 @@ def _spans(mounting: Mounting) -> list[tuple[Rotation, int]]:
     return [(rotation, until) for rotation, until in spans if rotation is not None]
 
 
-def _rotate(matrix: Matrix, counts: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+def _rotate(rotation: Rotation, counts: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     unknown = counts == MISSING
-    both = np.concatenate([matrix @ counts[:3], matrix @ counts[3:]])
+    matrix = rotation.matrix
+    both = np.concatenate([matrix @ counts[:3], rotation.yaw_sign * (matrix @ counts[3:])])
     turned: npt.NDArray[np.int16] = np.clip(np.rint(both), MISSING + 1, -MISSING - 1).astype(np.int16)
     for axes in (slice(0, 3), slice(3, 6)):
         turned[axes, unknown[axes].any(axis=0)] = MISSING
@@ -218,7 +220,9 @@ def estimate(sums: Matrix) -> Rotation | None:
     """The rotation that the sums tell, with its error; None while they do not."""
     best = int(np.argmax([explained(one) for one in sums]))
     found = fit(sums[best])
-    return None if found is None else Rotation(found.matrix, 0, found.error_deg, LAGS_US[best], found.gravity)
+    if found is None:
+        return None
+    return Rotation(found.matrix, 0, found.error_deg, LAGS_US[best], found.gravity, found.yaw_sign)
 
 
 def _angle_deg(a: Float64, b: Float64) -> float:
@@ -279,7 +283,11 @@ def _dump_rotation(rotation: Rotation | None) -> JsonObject | None:
     if rotation is None:
         return None
     rows = {"matrix": rotation.matrix.tolist(), "since_us": rotation.since_us}
-    return rows | {"error_deg": rotation.error_deg, "lag_us": rotation.lag_us, "gravity": rotation.gravity}
+    return rows | {"error_deg": rotation.error_deg, "lag_us": rotation.lag_us, **_signal(rotation)}
+
+
+def _signal(rotation: Rotation) -> JsonObject:
+    return {"gravity": rotation.gravity, "yaw_sign": rotation.yaw_sign}
 
 
 def _load_rotation(state: Any) -> Rotation | None:

@@ -3,6 +3,9 @@
 Of each second: acceleration = rest + forward x dv/dt + left x (v x yaw rate). The rest is gravity, and tells what is
 up. Of a device that takes gravity out of its signal, up is the axis that it turns about in bends, upward where the
 GPS course turns left. Without a gyroscope the course itself gives the yaw rate.
+
+Tables of loggers often have the left axis pointing right, or a gyroscope that counts the other way. Both are seen
+against the course, in bends, and put right.
 """
 
 from __future__ import annotations
@@ -25,20 +28,26 @@ _LEAST_SECONDS = 20
 _LEAST_SIGNAL = 6.0  # sum of squared accelerations, (m/s2)2 x s: a brake of 0.2 g for 2 s, or a turn
 _LEAST_OF_EACH = 2.0  # without gravity, of braking and of turning
 _WORST_ERROR_DEG = 4.0
+_WORST_UNSCALED_DEG = 8.0  # without speeds, bends alone: a forward axis that is off by this is better than none
 _WORST_TILT_DEG = 8.0  # without gravity: a tilt then leaks vibration, not 9.8 m/s2
 _GAIN = (0.5, 1.5)  # the accelerometer must show this much of what GPS says, or one of the two is wrong
 _SLOW_NOISE = 2.0  # slopes last longer than a second, so that the seconds are not independent
 _SAME_TURN = 0.5  # correlation of gyroscope and course, below which neither says what is up
+_SURE_HAND = 4.0  # standard errors
 _AXIS_SYSTEMATIC_DEG = 1.0  # a body rolls a little in every bend
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """``matrix``: rows are forward, left and up in the device's axes. ``gravity``: whether the signal holds it."""
+    """``matrix``: rows are forward, left and up in the device's axes; its determinant is -1 where these are mirrored.
+
+    ``gravity``: whether the signal holds it. ``yaw_sign`` -1: the gyroscope counts turns to the right.
+    """
 
     matrix: Matrix
     error_deg: float
     gravity: bool
+    yaw_sign: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,15 +104,39 @@ def apart_deg(a: Matrix, b: Matrix) -> float:
 def _with_gravity(one: Matrix, scaled: bool) -> Fitted | None:
     up = unit(one[0, ACCEL])
     for _ in range(2):  # the yaw rate needs up, and up is what remains without the turns
-        found = _regress(one, _turn_by(one, up))
+        sign = _yaw_sign(one, up)
+        found = _regress(one, _turn_by(one, up * sign))
         up = unit(found.rest)
     if not GRAVITY_MPS2[0] <= float(np.linalg.norm(found.rest)) <= GRAVITY_MPS2[1]:
         return None
-    matrix = _nearest(found, _Up(up, 0.0, up))
+    matrix = _upright(found, up, _hand(one, up))
     yaw, _, _ = _errors_deg(found, matrix, 0.0)
-    if sum(found.signal) < _LEAST_SIGNAL or yaw > _WORST_ERROR_DEG or (scaled and not _follows(found, matrix)):
+    if sum(found.signal) < _LEAST_SIGNAL or yaw > (_WORST_ERROR_DEG if scaled else _WORST_UNSCALED_DEG):
         return None
-    return Fitted(matrix, yaw, gravity=True)
+    if scaled and not _follows(found, matrix):
+        return None
+    return Fitted(matrix, yaw, gravity=True, yaw_sign=sign)
+
+
+def _yaw_sign(one: Matrix, up: Float64) -> int:
+    """-1 where the gyroscope turns against the course."""
+    both = float(up @ one[TURN, COURSE])
+    power = float(up @ one[TURN, TURN] @ up) * one[COURSE, COURSE]
+    return -1 if power > 0 and one[COURSE, COURSE] > _LEAST_SIGNAL and both < -_SAME_TURN * np.sqrt(power) else 1
+
+
+def _hand(one: Matrix, up: Float64) -> int:
+    """-1 where bends, by the course, are felt on the other side than forward and up say."""
+    course = np.zeros(TERMS)
+    course[COURSE] = 1.0
+    found = _regress(one, course)
+    along, across = found.signal
+    if min(along, across) < _LEAST_SIGNAL:
+        return 1
+    y = np.cross(up, unit(found.forward - up * (found.forward @ up)))
+    felt = float(y @ found.left)
+    blur = _SLOW_NOISE * np.sqrt(max(float(y @ found.noise @ y), 0.0) / across)
+    return -1 if felt < -_GAIN[0] and felt < -_SURE_HAND * blur else 1
 
 
 def _without_gravity(one: Matrix) -> Fitted | None:
@@ -158,15 +191,19 @@ def _regress(one: Matrix, turn: Float64) -> _Fit:
 def _nearest(found: _Fit, up: _Up) -> Matrix:
     """The rotation nearest to the three vectors, each by its signal (Wahba's problem, solved as Markley does)."""
     along, across = found.signal
-    if up.variance == 0.0:  # up is sure: one angle remains
-        ahead = along * found.forward + across * np.cross(found.left, up.axis)
-        x = unit(ahead - up.axis * (ahead @ up.axis))
-        return np.stack([x, np.cross(up.axis, x), up.axis])
     weight = float(np.trace(found.noise)) / 3 / up.variance
     left, _, right = np.linalg.svd(np.stack([along * found.forward, across * found.left, weight * up.axis]))
     flip = np.diag([1.0, 1.0, float(np.sign(np.linalg.det(left @ right)))])
     rotation: Matrix = left @ flip @ right
     return rotation
+
+
+def _upright(found: _Fit, up: Float64, hand: int) -> Matrix:
+    """As ``_nearest`` where up is sure: one angle remains."""
+    along, across = found.signal
+    ahead = along * found.forward + across * hand * np.cross(found.left, up)
+    x = unit(ahead - up * (ahead @ up))
+    return np.stack([x, hand * np.cross(up, x), up])
 
 
 def _follows(found: _Fit, matrix: Matrix) -> bool:

@@ -19,7 +19,7 @@ from scoring.core.rotation_fit import ACCEL, CHANGE, COURSE, NO_GRAVITY_MPS2, TU
 from scoring.core.rules import SECOND_US
 
 LAGS_S = tuple(np.arange(-1.0, 3.01, 0.25).tolist())
-HIGH_PASS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # time constants of a phone's gravity removal
+HIGH_PASS_S = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 16.0)  # time constants of a phone's gravity removal
 _COARSE = 2  # every second lag, while the filter is looked for
 _BLOCK_S = 60
 _SURE_LAG = 12.0  # log likelihood ratios

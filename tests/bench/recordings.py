@@ -64,12 +64,12 @@ def imu_of(time_us, accel_mps2, gyro_radps=None) -> ImuSamples:
 
 
 def blackbox(folder: Path) -> Iterator[Recorded]:
-    """28 everyday drives at 1 Hz. Its y and yaw are right-positive."""
+    """28 everyday drives at 1 Hz. Its y is right-positive, its yaw left-positive (by the GPS headings)."""
     table = pd.read_csv(folder / "nds_data.csv.gz").dropna(subset=["accel_x"])
     for number, rows in table.groupby("drive"):
         time_us = (rows.time_utc.to_numpy() * 1e6).astype(np.int64)
         accel = np.stack([rows.accel_x * G, -rows.accel_y * G, rows.accel_z * G])
-        gyro = np.radians(np.stack([rows.gyro_x, rows.gyro_y, -rows.gyro_z]))
+        gyro = np.radians(np.stack([rows.gyro_x, -rows.gyro_y, rows.gyro_z]))
         gps = gps_of(
             time_us, rows.gps_lat.to_numpy(), rows.gps_long.to_numpy(), rows.speed_mph * MPH, rows.gps_heading_raw
         )
