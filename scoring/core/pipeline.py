@@ -41,6 +41,7 @@ class Found:
     events: list[SafetyEvent] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    axes: orientation.KnownAxes | None = None  # of a recording that is judged whole: nothing need be learned
 
 
 def fold_batch(state: VehicleState, batch: TelemetryBatch, found: Found) -> VehicleState:
@@ -52,7 +53,7 @@ def fold_batch(state: VehicleState, batch: TelemetryBatch, found: Found) -> Vehi
     fixes, gps = _fresh_fixes(state, batch, found)
     state = _remount(state, batch, imu)
     raw, all_fixes = samples.join_imu(state.imu, imu), samples.join_fixes(state.fixes, fixes)
-    if state.mounting is not None and len(fixes):
+    if state.mounting is not None and len(fixes) and found.axes is None:
         state = _learn_mounting(state, raw, all_fixes, found)
     state = replace(
         state,
@@ -60,7 +61,7 @@ def fold_batch(state: VehicleState, batch: TelemetryBatch, found: Found) -> Vehi
         imu_device=batch.device_id if len(imu) else state.imu_device,
         fix_device=batch.device_id if len(fixes) else state.fix_device,
     )
-    window = _window(state, raw, all_fixes, gps)
+    window = _window(state, raw, all_fixes, gps, found.axes)
     if len(fixes):
         state = _follow_trip(state, window, gps, batch.driver_id, found)
     state = _scan(state, window, batch.driver_id, found.rules)
@@ -72,7 +73,7 @@ def fold_batch(state: VehicleState, batch: TelemetryBatch, found: Found) -> Vehi
 
 def fold_silence(state: VehicleState, found: Found) -> VehicleState:
     """Nothing has come for long: end what is under way with what is there."""
-    window = _window(state, state.imu, state.fixes, empty_gps())
+    window = _window(state, state.imu, state.fixes, empty_gps(), found.axes)
     episodes = (*state.settling, *state.open_episodes)
     state = replace(state, open_episodes=(), settling=episodes)
     state = _settle(state, window, found, at_once=True)
@@ -160,12 +161,15 @@ def _learn_mounting(state: VehicleState, raw: ImuRing, fixes: FixRing, found: Fo
     return replace(state, mounting=mounting)
 
 
-def _window(state: VehicleState, raw: ImuRing, fixes: FixRing, gps: GpsSamples) -> Window:
+def _window(
+    state: VehicleState, raw: ImuRing, fixes: FixRing, gps: GpsSamples, axes: orientation.KnownAxes | None
+) -> Window:
     mounting = state.mounting
-    known = mounting.latest if mounting else None
+    known = axes or (mounting.latest if mounting else None)
+    learned = orientation.rotated(mounting, raw) if mounting and known else raw
     return Window(
         raw=raw,
-        imu=orientation.rotated(mounting, raw) if mounting and known else raw,
+        imu=axes.of(raw) if axes else learned,
         imu_from=len(state.imu),
         in_vehicle_frame=state.in_vehicle_frame or known is not None,
         mounting_error_deg=known.error_deg if known else None,
