@@ -131,13 +131,7 @@ def follow(state: DriverState, glance: Glance, rules: Rules = RULES) -> tuple[Dr
 
 def see_openness(state: DriverState, glance: Glance) -> float | None:
     """None where no eyes were seen, or nothing can be said of them."""
-    if glance.aspect_ratio is None or not _is_fit(glance):
-        return None
-    turn = measure_turn(state.neutral, glance.numbers)
-    if turn is not None and (turn.pitch_deg <= HEAD_DOWN_DEG or abs(turn.yaw_deg) >= HEAD_ASIDE_DEG):
-        return None
-    relative = measure_openness(state.baseline, glance.aspect_ratio) if is_learned(state.baseline) else None
-    return fuse_openness(relative, glance.numbers.get(EYE_CLOSED))
+    return _fuse(state, glance, _measure_turn(state, glance))
 
 
 def finish(state: DriverState, rules: Rules = RULES) -> tuple[DriverState, Judgement]:
@@ -234,7 +228,8 @@ def _follow_backwards(state: DriverState, glance: Glance, rules: Rules) -> tuple
 
 def _read(state: DriverState, glance: Glance) -> tuple[Sample, int | None, Perclos]:
     """What the rules see of a frame, until when the eyes were shut, and the last minute of them."""
-    openness = see_openness(state, glance)
+    turn = _measure_turn(state, glance)
+    openness = _fuse(state, glance, turn)
     moving = _is_moving(glance.speed_mps)
     shut_us = state.shut_us
     if shut_us is not None and (not moving or glance.time_us - shut_us > BREAK_US):
@@ -249,13 +244,26 @@ def _read(state: DriverState, glance: Glance) -> tuple[Sample, int | None, Percl
         openness,
         shut,
         measure_perclos(window, glance.time_us) if moving else None,
-        measure_turn(state.neutral, glance.numbers) if _is_fit(glance) else None,
+        turn,
         glance.face_found,
         glance.numbers if _is_fit(glance) else {CAMERA_UNFIT: glance.numbers[CAMERA_UNFIT]},
         glance.belt_switch,
         glance.picture_hash,
     )
     return sample, shut_us, window
+
+
+def _measure_turn(state: DriverState, glance: Glance) -> Turn | None:
+    return measure_turn(state.neutral, glance.numbers) if _is_fit(glance) else None
+
+
+def _fuse(state: DriverState, glance: Glance, turn: Turn | None) -> float | None:
+    if glance.aspect_ratio is None or not _is_fit(glance):
+        return None
+    if turn is not None and (turn.pitch_deg <= HEAD_DOWN_DEG or abs(turn.yaw_deg) >= HEAD_ASIDE_DEG):
+        return None
+    relative = measure_openness(state.baseline, glance.aspect_ratio) if is_learned(state.baseline) else None
+    return fuse_openness(relative, glance.numbers.get(EYE_CLOSED))
 
 
 def _step(

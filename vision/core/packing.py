@@ -9,15 +9,18 @@ from enum import Enum
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+_PLAIN = frozenset({int, float, str, bool, type(None)})
+
 Loader = Callable[[Any], Any]
 
 
 def pack(value: Any) -> Any:
     """A dataclass becomes the list of its fields, a tuple a list; numbers, texts, None and mappings of such stay."""
     if is_dataclass(value) and not isinstance(value, type):
-        return [pack(getattr(value, name)) for name in _names(type(value))]
+        items = [getattr(value, name) for name in _names(type(value))]
+        return [item if type(item) in _PLAIN else pack(item) for item in items]
     if isinstance(value, tuple):
-        return [pack(item) for item in value]
+        return [item if type(item) in _PLAIN else pack(item) for item in value]
     return value.value if isinstance(value, Enum) else value
 
 

@@ -7,6 +7,7 @@ from vision.core.driver import DriverState, Glance, Judgement, follow
 from vision.core.eyes import LEARNING_US, SHUT_RATIO, Baseline, learn
 from vision.core.pose import Neutral, learn_pose
 from vision.core.rules.shape import Finding
+from vision.core.rules.table import RULES, Rules
 from vision.core.signals import EYE_CLOSED, GAZE_PITCH, GAZE_YAW, HEAD_PITCH, HEAD_YAW
 
 START_US = 1_700_000_000_000_000
@@ -49,16 +50,18 @@ def stretch(
     return [glance(start_s + i / fps, openness, speed_mps, **more) for i in range(count)]
 
 
-def watch(glances: Iterable[Glance], state: DriverState | None = None) -> tuple[DriverState, list[Judgement]]:
+def watch(
+    glances: Iterable[Glance], state: DriverState | None = None, rules: Rules = RULES
+) -> tuple[DriverState, list[Judgement]]:
     state, judged = state or KNOWN, []
     for each in glances:
-        state, judgement = follow(state, each)
+        state, judgement = follow(state, each, rules)
         judged.append(judgement)
     return state, judged
 
 
-def findings(glances: Iterable[Glance], state: DriverState | None = None) -> list[Finding]:
-    return [finding for judgement in watch(glances, state)[1] for finding in judgement.findings]
+def findings(glances: Iterable[Glance], state: DriverState | None = None, rules: Rules = RULES) -> list[Finding]:
+    return [finding for judgement in watch(glances, state, rules)[1] for finding in judgement.findings]
 
 
 def last_words(glances: Iterable[Glance], state: DriverState | None = None) -> list[EventKind]:
