@@ -28,7 +28,7 @@ from infra.drives.video import read_video_frames
 
 GPS, IMU, FRAMES = "gps.parquet", "imu.parquet", "frames.parquet"
 _FRAME_COLUMNS = ("time_us", "sequence", "camera", "file")
-_RANGES: dict[str, tuple[float, float, str]] = {
+RANGES: dict[str, tuple[float, float, str]] = {
     "lat": (-90.0, 90.0, "degrees"),
     "lon": (-180.0, 180.0, "degrees"),
     "speed_mps": (0.0, 120.0, "m/s"),  # 430 km/h: faster than any road vehicle
@@ -211,7 +211,7 @@ def _check(samples: GpsSamples | ImuSamples, path: Path) -> None:
     back = np.flatnonzero(np.diff(samples.time_us) < 0)
     if len(back):
         raise DriveError(f"{path}: time_us goes back at row {back[0] + 1}; sort the rows by time_us")
-    for name, (low, high, unit) in _RANGES.items():
+    for name, (low, high, unit) in RANGES.items():
         if not hasattr(samples, name):
             continue
         values = getattr(samples, name)

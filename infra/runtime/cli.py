@@ -183,16 +183,20 @@ def replay(
 
 @app.command("import")
 def import_(
-    table: Annotated[Path, typer.Argument(help="A CSV (also .gz) with GPS, or a GPX track.")],
+    table: Annotated[Path, typer.Argument(help="A CSV (also .gz) with GPS, a GPX track, or a phone logger's folder.")],
     folder: Annotated[Path, typer.Argument(help="The drive folder to write.")],
     vehicle: Annotated[str, typer.Option(help="The vehicle's id.")],
     imu: Annotated[Path | None, typer.Option(help="A CSV with accelerations. Default: columns of TABLE.")] = None,
+    gyro: Annotated[Path | None, typer.Option(help="A CSV with rotation rates. Default: columns of IMU.")] = None,
     video: Annotated[Path | None, typer.Option(help="A video (mp4, avi), or a folder of JPEGs in order.")] = None,
     map_: Annotated[list[str] | None, typer.Option("--map", help="FIELD=COLUMN:UNIT; -COLUMN turns the sign.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only such rows of TABLE.")] = None,
     from_: Annotated[float, typer.Option("--from", help="Leave out what is before, in s after the first row.")] = 0.0,
     to: Annotated[float, typer.Option(help="Leave out what is after, in s.")] = float("inf"),
     zone: Annotated[str, typer.Option(help="Time zone of the drive, and of times that name none.")] = "UTC",
+    time_format: Annotated[str | None, typer.Option(help="How times are written: '%m/%d/%Y %I:%M:%S %p'.")] = None,
+    start: Annotated[str, typer.Option(help="When it began (ISO 8601), for times that count from 0.")] = "",
+    strict: Annotated[bool, typer.Option(help="A row that cannot be read is an error; else it is left out.")] = False,
     camera: Annotated[str, typer.Option(help="driver, road or cabin.")] = "driver",
     fps: Annotated[float, typer.Option(help="Pictures a second to keep, or that the folder has.")] = 5.0,
     video_offset: Annotated[float, typer.Option(help="First picture, in s after the first GPS sample.")] = 0.0,
@@ -210,16 +214,24 @@ def import_(
 ) -> None:
     """Turn a CSV or GPX, with an IMU table and footage if there are, into a recorded drive.
 
-    Columns and units are guessed and printed; --map says what was guessed wrong. Units: s ms us iso, mps kmh mph
-    knots, mps2 g, radps degps, deg rad, m km mi ft.
+    Columns and units are guessed and printed; --map says what was guessed wrong. Units: s ms us ns iso, mps kmh mph
+    knots, mps2 g, radps degps, deg rad, m km mi ft. Known as they are: Sensor Logger, phyphox, Torque, Traccar,
+    AndroSensor.
 
-    Example: rumblestrip import log.csv my-drive --vehicle van-7 --map speed=velocity:kmh --video cab.mp4
+    Examples:
+
+    rumblestrip import log.csv my-drive --vehicle van-7 --map speed=velocity:kmh --video cab.mp4
+
+    rumblestrip import 2024-05-01_08-00-00 my-drive --vehicle van-7 --imu-frame phone
+
+    rumblestrip import trackLog.csv my-drive --vehicle van-7 --time-format '%d-%b-%Y %H:%M:%S.%f' --zone Europe/Rome
     """
     from infra.clock import to_datetime
     from infra.contracts.telemetry import ImuFrame, VehicleClass
     from infra.drives import Manifest
     from infra.drives.manifest import one_of
     from infra.runtime.import_drive import Footage, Source, import_with_progress
+    from infra.runtime.import_times import read_moment
 
     manifest = Manifest(
         vehicle,
@@ -236,7 +248,9 @@ def import_(
         attribution=attribution,
     )
     footage = Footage(video, camera, video_offset, fps) if video else None
-    told = Source(table, imu, footage, tuple(map_ or ()), tuple(where or ()), (from_, to))
+    began = read_moment(start, zone) if start else None
+    between = (from_, to)
+    told = Source(table, imu, footage, tuple(map_ or ()), tuple(where or ()), between, gyro, time_format, strict, began)
     import_with_progress(folder, told, manifest, _console())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ Numbers = npt.NDArray[np.float64]
 
 G_MPS2 = 9.80665
 UNITS: dict[str, dict[str, float]] = {
-    "time": {"s": 1e6, "ms": 1e3, "us": 1.0, "iso": 1.0},
+    "time": {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3, "iso": 1.0},
     "speed": {"mps": 1.0, "kmh": 1 / 3.6, "mph": 0.44704, "knots": 1852 / 3600},
     "accel": {"mps2": 1.0, "g": G_MPS2},
     "rate": {"radps": 1.0, "degps": math.pi / 180},
@@ -54,6 +55,9 @@ _SPELLINGS = {
     "usec": "us",
     "micros": "us",
     "meters": "m",
+    "meters/second": "mps",
+    "nanos": "ns",
+    "nsec": "ns",
 }
 
 
@@ -87,8 +91,8 @@ GPS_FIELDS = (
 )
 IMU_FIELDS = (
     GPS_FIELDS[0],
-    *_axes("accel", "accel", ("accel", "acc", "a", "acceleration", "accelerometer"), "mps2"),
-    *_axes("gyro", "rate", ("gyro", "gyr", "g", "w", "rotationrate", "angularvelocity"), "radps"),
+    *_axes("accel", "accel", ("accel", "acc", "a", "acceleration", "accelerometer", "linearacceleration"), "mps2"),
+    *_axes("gyro", "rate", ("gyro", "gyr", "g", "w", "rotationrate", "angularvelocity", "gyroscope"), "radps"),
 )
 
 
@@ -125,10 +129,18 @@ def map_columns(header: Sequence[str], fields: Sequence[Field], told: Sequence[s
         if field is None:
             continue
         if column not in header:
-            raise DriveError(f"--map {text}: there is no column {column!r}; there are {', '.join(header)}")
+            raise DriveError(f"--map {text}: {no_column(column, header)}")
         known = unit if unit == "?" else _known_unit(unit, field, text)
         mapped[field.name] = Mapped(field, column, known if known != "?" else _unit_in(column, field), sign, told=True)
     return mapped
+
+
+def no_column(column: str, header: Sequence[str]) -> str:
+    """What to say of a column that is not there: the nearest name, and all there are."""
+    near = difflib.get_close_matches(column.lower(), [name.lower() for name in header], n=1, cutoff=0.5)
+    meant = next((name for name in header if near and name.lower() == near[0]), None)
+    hint = f", perhaps {meant!r}" if meant else ""
+    return f"there is no column {column!r}{hint}; there are {', '.join(header)}"
 
 
 def check_mappings(told: Sequence[str]) -> None:
@@ -137,7 +149,9 @@ def check_mappings(told: Sequence[str]) -> None:
         name = parse_mapping(text)[0]
         if _field(name, GPS_FIELDS + IMU_FIELDS) is None:
             names = ", ".join(dict.fromkeys(_short(f.name) for f in GPS_FIELDS + IMU_FIELDS))
-            raise DriveError(f"--map {text}: there is no field {name!r}; there are {names}")
+            near = difflib.get_close_matches(name.lower(), names.split(", "), n=1)
+            hint = f", perhaps {near[0]!r}" if near else ""
+            raise DriveError(f"--map {text}: there is no field {name!r}{hint}; there are {names}")
 
 
 def guess_column(field: Field, header: Sequence[str]) -> Mapped | None:
@@ -155,7 +169,7 @@ def guess_unit(kind: str, values: Numbers) -> str:
     largest = float(sizes.max()) if len(sizes) else 0.0
     typical = float(np.median(sizes)) if len(sizes) else 0.0
     if kind == "time":
-        return "us" if typical > 1e14 else "ms" if typical > 1e11 else "s"
+        return "ns" if typical > 1e17 else "us" if typical > 1e14 else "ms" if typical > 1e11 else "s"
     if kind == "accel":
         return "g" if largest < 3.0 else "mps2"  # gravity alone is 9.8 m/s²
     if kind == "rate":

@@ -1,9 +1,11 @@
-"""Reads the foreign files of an import: CSV tables and GPX tracks, with errors that name the line and column."""
+"""Reads the foreign files of an import: CSV tables and GPX tracks. What cannot be read is named by line and column."""
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,91 +19,187 @@ import pyarrow.csv as pacsv
 
 from infra.contracts.telemetry import GPS_DTYPES, UNKNOWN, GpsSamples
 from infra.drives import DriveError
-from infra.runtime.import_columns import Mapped, Numbers, factor
+from infra.runtime.import_columns import Mapped, Numbers, factor, no_column
+from infra.runtime.import_times import TimeFormat, TimeFormatError, parse_times, tell_format
 
 EARTH_RADIUS_M = 6_371_008.8  # mean radius, IUGG
-_EMPTY = ("", "NA", "NaN", "nan", "null", "NULL", "None")
+_EMPTY = ("", "-", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+_MOST_BAD = 0.5  # of the rows: then it is not a few bad rows, but another column
+_HEAD_BYTES = 65_536
+_NUMBER = re.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?")
+_COMMA_NUMBER = re.compile(r"[-+]?\d+,\d+")
+
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """A CSV file as text, so that what is no number can be shown where it stands."""
+    """A CSV file as text, so that what is no number can be shown where it stands.
+
+    ``skipped`` collects what was left out and where, once each; ``strict`` makes it an error instead.
+    """
 
     path: Path
     columns: pa.Table
     lines: npt.NDArray[np.int64]  # line of the file that each row stands on
+    strict: bool = False
+    comma: bool = False  # a decimal comma
+    skipped: list[str] = field(default_factory=list)
 
     @property
     def header(self) -> list[str]:
         return list(self.columns.column_names)
 
+    def texts(self, column: str) -> list[str]:
+        return [text or "" for text in self.columns.column(column).to_pylist()]
+
     def numbers(self, column: str) -> Numbers:
-        """The column as float64, NaN where it is empty. Raises DriveError naming the first line that is no number."""
+        """The column as float64, NaN where it is empty, and where a few rows hold no number.
+
+        Raises:
+            DriveError: naming the first line that is no number, where most are none, or with ``strict``.
+        """
         text = pc.utf8_trim_whitespace(self.columns.column(column))
         text = pc.if_else(pc.is_in(text, pa.array(_EMPTY)), None, text)
+        if self.comma:
+            text = pc.replace_substring(text, ",", ".")
         try:
             values: Numbers = pc.cast(text, pa.float64()).to_numpy()
-        except pa.ArrowInvalid as error:
-            parsed = pd.to_numeric(text.to_pandas(), errors="coerce")
-            row = int(np.flatnonzero(parsed.isna() & text.to_pandas().notna())[0])
-            raise self._wrong(row, column, f"{text[row].as_py()!r} is not a number") from error
+        except pa.ArrowInvalid:
+            given = text.to_pandas()
+            parsed = pd.to_numeric(given, errors="coerce")
+            bad = np.flatnonzero(parsed.isna() & given.notna())
+            self._leave_out(bad, column, f"{given.iloc[bad[0]]!r} is not a number", len(given))
+            values = parsed.to_numpy(np.float64)
         return values
 
-    def times(self, mapped: Mapped, zone: str) -> npt.NDArray[np.int64]:
-        """The time column in microseconds. ISO times without a zone are taken to be of ``zone``. Raises DriveError."""
+    def times(self, mapped: Mapped, zone: str, form: str | None = None) -> tuple[npt.NDArray[np.int64], Mask]:
+        """The time column in microseconds, and which rows have one. Raises DriveError as ``numbers`` does."""
         if mapped.unit == "iso":
-            return self._iso_times(mapped.column, zone)
+            return self._written_times(mapped.column, zone, form)
         values = self.numbers(mapped.column)
-        if np.isnan(values).any():
-            raise self._wrong(int(np.flatnonzero(np.isnan(values))[0]), mapped.column, "has no time")
-        stamps: npt.NDArray[np.int64] = np.round(values * factor(mapped)).astype(np.int64)
-        return stamps
+        known = np.isfinite(values)
+        self._leave_out(np.flatnonzero(~known), mapped.column, "has no time", len(values))
+        stamps: npt.NDArray[np.int64] = np.round(np.where(known, values, 0.0) * factor(mapped)).astype(np.int64)
+        return stamps, known
 
-    def looks_like_iso(self, column: str) -> bool:
-        first = next((t for t in self.columns.column(column).to_pylist() if t and t.strip()), "")
-        return "-" in first[1:] or ":" in first
+    def holds_texts(self, column: str) -> bool:
+        """Whether the first value is a date rather than a number."""
+        first = next((t for t in self.texts(column) if t.strip()), "").strip()
+        return bool(first) and not _NUMBER.fullmatch(first)
 
-    def _iso_times(self, column: str, zone: str) -> npt.NDArray[np.int64]:
-        text = self.columns.column(column).to_pandas()
-        zoned = bool(text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)\s*$").all())
-        parsed = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=zoned)
-        if parsed.isna().any():
-            row = int(np.flatnonzero(parsed.isna())[0])
-            raise self._wrong(row, column, f"{text.iloc[row]!r} is not a time such as 2024-05-01T08:00:00Z")
-        aware = parsed if zoned else parsed.dt.tz_localize(zone, ambiguous="NaT", nonexistent="shift_forward")
-        if aware.isna().any():
-            row = int(np.flatnonzero(aware.isna())[0])
-            raise self._wrong(row, column, f"{text.iloc[row]!r} happened twice in {zone}: give times with their offset")
-        stamps: npt.NDArray[np.int64] = aware.dt.tz_convert("UTC").to_numpy("datetime64[us]").astype(np.int64)
-        return stamps
+    def _written_times(self, column: str, zone: str, form: str | None) -> tuple[npt.NDArray[np.int64], Mask]:
+        texts = self.texts(column)
+        try:
+            told = TimeFormat(form, form) if form else tell_format(texts)
+            stamps, known = parse_times(pd.Series(texts, dtype=str), told, zone)
+        except (TimeFormatError, ValueError) as error:
+            raise self._wrong(0, column, str(error)) from error
+        bad = np.flatnonzero(~known)
+        if len(bad):
+            what = f"{texts[bad[0]]!r} is not a time such as 2024-05-01T08:00:00Z"
+            if told.pattern != "iso":
+                what = f"{texts[bad[0]]!r} is not a time as the others ({told.words})"
+            if _reads_as_utc(texts[bad[0]], told):
+                what = f"{texts[bad[0]]!r} happened twice in {zone}: give times with their offset"
+            self._leave_out(bad, column, what if texts[bad[0]].strip() else "has no time", len(texts))
+        return stamps, known
+
+    def _leave_out(self, rows: npt.NDArray[np.intp], column: str, what: str, of: int) -> None:
+        if not len(rows):
+            return
+        if self.strict or len(rows) >= _MOST_BAD * of:
+            raise self._wrong(int(rows[0]), column, what)
+        note = f"{self.path.name}: line {self.lines[rows[0]]}, column {column}: {what}"
+        more = f"; {len(rows)} rows like it were left out" if len(rows) > 1 else "; left out"
+        if note + more not in self.skipped:
+            self.skipped.append(note + more)
 
     def _wrong(self, row: int, column: str, what: str) -> DriveError:
         return DriveError(f"{self.path}: line {self.lines[row]}, column {column}: {what}")
 
 
-def read_csv(path: Path, where: Sequence[str] = ()) -> TextTable:
+def read_csv(path: Path, where: Sequence[str] = (), strict: bool = False) -> TextTable:
     """A CSV file (also .gz) with a header line; of its rows those where each ``COLUMN=VALUE`` holds.
 
+    Commas, semicolons and tabs are told apart by the header. Rows of another length than the header are left out.
+
     Raises:
-        DriveError: no such file, not a CSV, no such column, or no row left.
+        DriveError: no such file, not a CSV, no such column, no row left; with ``strict`` a row of another length.
     """
+    odd: list[tuple[int, int, int]] = []
+
+    def leave_out(row: pacsv.InvalidRow) -> str:
+        odd.append((row.number, row.actual_columns, row.expected_columns))
+        return "skip"
+
     try:
-        header = pacsv.open_csv(path, read_options=pacsv.ReadOptions(block_size=1 << 20)).schema.names
-        convert = pacsv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
-        table = pacsv.read_csv(path, convert_options=convert)
+        with pa.input_stream(str(path)) as stream:
+            head = stream.read(_HEAD_BYTES)
+        header = head.split(b"\n", 1)[0]
+        mark = max((b",", b";", b"\t"), key=header.count).decode()
+        read = pacsv.ReadOptions(use_threads=False, encoding=_encoding(head))
+        split = pacsv.ParseOptions(delimiter=mark, invalid_row_handler=leave_out)
+        names = _names(header, read.encoding, mark)
+        convert = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+        table = pacsv.read_csv(path, read_options=read, parse_options=split, convert_options=convert)
     except FileNotFoundError as error:
         raise DriveError(f"{path}: not found") from error
     except (pa.ArrowException, OSError) as error:
         raise DriveError(f"{path}: not a CSV file with a header line: {error}") from error
-    keep = np.ones(table.num_rows, bool)
+    table = table.rename_columns([name.strip().lstrip("\ufeff") for name in table.column_names])
+    lines = np.setdiff1d(np.arange(table.num_rows + len(odd)) + 2, [number for number, _, _ in odd])
+    found = TextTable(path, table, lines, strict, comma=mark == ";" and _decimal_comma(table))
+    if odd:
+        _odd_rows(found, odd)
+    return _chosen(found, where)
+
+
+def _names(header: bytes, encoding: str, mark: str) -> list[str]:
+    """Column names as Arrow will read them."""
+    text = header.decode(encoding).lstrip("\ufeff").rstrip("\r")
+    return next(csv.reader([text], delimiter=mark), [])
+
+
+def _encoding(head: bytes) -> str:
+    """UTF-8, unless its degree signs and umlauts are those of Windows."""
+    try:
+        head[: head.rfind(b"\n") + 1].decode()
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+def _decimal_comma(table: pa.Table) -> bool:
+    return any(
+        _COMMA_NUMBER.fullmatch((table.column(n)[0].as_py() or "").strip())
+        for n in table.column_names
+        if table.num_rows
+    )
+
+
+def _reads_as_utc(text: str, told: TimeFormat) -> bool:
+    return bool(parse_times(pd.Series([text], dtype=str), told, "UTC")[1][0])
+
+
+def _odd_rows(table: TextTable, odd: list[tuple[int, int, int]]) -> None:
+    number, actual, expected = odd[0]
+    what = f"{table.path.name}: line {number}: {actual} values, the header has {expected}"
+    if table.strict:
+        raise DriveError(what.replace(table.path.name, str(table.path), 1))
+    table.skipped.append(what + (f"; {len(odd)} rows like it were left out" if len(odd) > 1 else "; left out"))
+
+
+def _chosen(table: TextTable, where: Sequence[str]) -> TextTable:
+    keep = np.ones(table.columns.num_rows, bool)
     for condition in where:
         column, _, value = condition.partition("=")
-        if column not in table.column_names:
-            raise DriveError(f"--where {condition}: there is no column {column!r} in {path}")
-        keep &= pc.equal(table.column(column), value).to_numpy()
+        if column not in table.header:
+            raise DriveError(f"--where {condition}: {no_column(column, table.header)} in {table.path}")
+        keep &= pc.equal(table.columns.column(column), value).to_numpy()
     if not keep.any():
-        raise DriveError(f"{path}: no rows" + (f" where {' and '.join(where)}" if where else ""))
-    return TextTable(path, table.filter(pa.array(keep)), np.flatnonzero(keep) + 2)
+        raise DriveError(f"{table.path}: no rows" + (f" where {' and '.join(where)}" if where else ""))
+    return replace(table, columns=table.columns.filter(pa.array(keep)), lines=table.lines[keep])
 
 
 def read_gpx(path: Path) -> GpsSamples:

@@ -191,3 +191,110 @@ def test_iso_times_keep_their_microseconds_and_offset(tmp_path_factory, time_us,
     (folder / "log.csv").write_text(f"time,lat,lon\n{to_datetime(time_us).astimezone(zone).isoformat()},1,1\n")
     drive, _ = import_drive(folder / "drive", Source(folder / "log.csv"), MANIFEST)
     assert drive.gps().time_us.tolist() == [time_us]
+
+
+def long_log(rows=12):
+    lines = [f"{1714550400 + i},{41 + i / 10000},-95,36,0.1,0,1" for i in range(rows)]
+    return "time,lat,lon,speed (km/h),ax [g],ay [g],az [g]\n" + "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ("1714550405,41", "log.csv: line 7: 2 values, the header has 7"),
+        ("1714550405,41,-95,fast,0,0,1", "log.csv: line 7, column speed (km/h): 'fast' is not a number"),
+        (",41,-95,36,0,0,1", "log.csv: line 7, column time: has no time"),
+    ],
+)
+def test_a_bad_row_is_left_out_and_named_or_with_strict_refused(tmp_path, spoilt, said):
+    lines = long_log().splitlines()
+    lines[6] = spoilt
+    text = "\n".join(lines) + "\n"
+    drive, understood = bring(tmp_path, text)
+    assert len(drive.gps()) == (12 if "fast" in spoilt else 11)
+    assert [note for note in understood.notes if note.startswith(said) and "left out" in note]
+    (tmp_path / "again").mkdir()
+    with pytest.raises(DriveError, match=r"line 7"):
+        bring(tmp_path / "again", text, strict=True)
+
+
+def test_one_impossible_value_is_left_out_and_said(tmp_path):
+    drive, understood = bring(tmp_path, long_log().replace("-95,36,0.1,0,1\n", "-95,36,3400,0,1\n", 1))
+    assert len(drive.imu()) == 11
+    assert any(note.startswith("1 impossible accel_x_mps2 left out") for note in understood.notes)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told", "expected"),
+    [
+        ("05/31/2024 08:00:00", "05/31/2024 08:00:01", None, "2024-05-31T08:00:00"),
+        ("31/05/2024 08:00:00", "31/05/2024 08:00:01", None, "2024-05-31T08:00:00"),
+        ("5/31/2024 1:00:00 PM", "5/31/2024 1:00:01 PM", None, "2024-05-31T13:00:00"),
+        ("01.05.2024 08:00:00.250", "01.05.2024 08:00:01.250", None, "2024-05-01T08:00:00.25"),
+        ("2024/05/01 08:00", "2024/05/01 08:01", None, "2024-05-01T08:00:00"),
+        ("01-May-2024 08:00:00.500", "01-May-2024 08:00:01.500", None, "2024-05-01T08:00:00.5"),
+        ("05/04/2024 08:00:00", "05/04/2024 08:00:01", "%m/%d/%Y %H:%M:%S", "2024-05-04T08:00:00"),
+        ("2024-05-01T10:00:00+02:00", "2024-05-01T10:00:01+02:00", None, "2024-05-01T08:00:00"),
+        ("1714550400000000000", "1714550401000000000", None, "2024-05-01T08:00:00"),
+    ],
+)
+def test_dates_are_read_as_their_country_writes_them(tmp_path, first, second, told, expected):
+    drive, _ = bring(tmp_path, f"time,lat,lon\n{first},1,1\n{second},1,1\n", time_format=told)
+    assert drive.manifest.start == datetime.fromisoformat(expected + "+00:00")
+
+
+def test_a_date_that_may_be_two_days_is_refused_with_both(tmp_path):
+    with pytest.raises(DriveError) as error:
+        bring(tmp_path, "time,lat,lon\n05/04/2024 08:00:00,1,1\n05/04/2024 08:00:01,1,1\n")
+    assert "is the day or the month first? --time-format '%m/%d/%Y %H:%M:%S'" in str(error.value)
+
+
+def test_what_nobody_used_is_named_and_a_column_of_one_driver_is_the_driver(tmp_path):
+    lines = long_log().splitlines()
+    text = "\n".join([lines[0] + ",Driver ID,rpm", *(line + ",ana,900" for line in lines[1:])]) + "\n"
+    drive, understood = bring(tmp_path, text.replace("Driver ID", "driver_id"))
+    assert drive.manifest.driver_id == "ana"
+    assert "log.csv: not used: rpm" in understood.notes
+
+
+def test_a_misspelt_column_gets_the_nearest(tmp_path):
+    with pytest.raises(DriveError, match="no column 'sped', perhaps 'speed'; there are time, lat"):
+        bring(tmp_path, long_log().replace("speed (km/h)", "speed"), mappings=["speed=sped"])
+
+
+def test_semicolons_decimal_commas_and_windows_letters_are_read(tmp_path):
+    text = "Zeit;lat;lon;speed (km/h);Höhe\n1714550400;41,5;-95,25;36,0;1\n1714550401;41,5;-95,25;36,0;1\n"
+    (tmp_path / "log.csv").write_bytes(text.encode("latin-1"))
+    drive, _ = import_drive(tmp_path / "drive", Source(tmp_path / "log.csv", mappings=["time=Zeit"]), MANIFEST)
+    assert (drive.gps().lat[0], drive.gps().speed_mps[0]) == (41.5, 10.0)
+
+
+def test_a_folder_of_sensor_logger_needs_no_mapping(tmp_path):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    ns = [1714550400_000_000_000 + i * 20_000_000 for i in range(100)]
+    sensor = "time,seconds_elapsed,z,y,x\n" + "".join(f"{t},0,9.8,0.2,0.1\n" for t in ns)
+    (folder / "TotalAcceleration.csv").write_text(sensor)
+    (folder / "Gyroscope.csv").write_text(sensor.replace("9.8,0.2,0.1", "0.3,0.2,0.1"))
+    header = "time,seconds_elapsed,bearingAccuracy,speedAccuracy,horizontalAccuracy,speed,bearing,longitude,latitude\n"
+    (folder / "Location.csv").write_text(header + "".join(f"{t},0,1,1,4,10,90,-95,41\n" for t in ns[::50]))
+    drive, understood = import_drive(tmp_path / "drive", Source(folder), MANIFEST)
+    imu = drive.imu()
+    assert (imu.accel_x_mps2[0], imu.accel_z_mps2[0], imu.gyro_z_radps[0]) == pytest.approx((0.1, 9.8, 0.3))
+    assert (len(drive.gps()), drive.gps().heading_deg[0]) == (2, 90)
+    assert "Location.csv: as Sensor Logger (location) writes it" in understood.notes
+
+
+def test_torques_g_is_an_acceleration(tmp_path):
+    header = "GPS Time, Device Time, Longitude, Latitude,GPS Speed (Meters/second), Bearing, G(x), G(y), G(z)\n"
+    rows = "".join(f"x,01-May-2024 08:00:0{i}.000,-95,41,10,90,0.1,0.2,0.97\n" for i in range(3))
+    drive, _ = bring(tmp_path, header + rows)
+    assert drive.imu().accel_y_mps2[0] == pytest.approx(1.96133)
+    assert drive.gps().speed_mps.tolist() == [10, 10, 10]
+
+
+def test_a_table_without_positions_is_a_drive_of_accelerations(tmp_path):
+    text = "Time (s),Acceleration x (m/s^2),Acceleration y (m/s^2),Acceleration z (m/s^2)\n0.0,0,0,9.8\n0.01,0,0,9.8\n"
+    drive, understood = bring(tmp_path, text, start_us=1_714_550_400_000_000)
+    assert drive.manifest.start == datetime(2024, 5, 1, 8, tzinfo=UTC)
+    assert any(note.startswith("without GPS") for note in understood.notes)
