@@ -26,6 +26,7 @@ _SUB_HELP = {
     "watch": "Look at a video, pictures or a camera with the worker's eyes. Starts nothing.",
     "scores": "Scores of any window under every formula, and their ledger as CSV.",
     "rescore": "What other weights or thresholds would change, before anyone switches.",
+    "export": "Stored telemetry as Parquet files, by lane and day.",
 }
 
 

@@ -25,6 +25,7 @@ SUB_COMMANDS = {
     "watch": "vision.watch:watch_app",
     "scores": "scoring.scores_cli:scores_app",
     "rescore": "scoring.rescore:rescore_app",
+    "export": "scoring.export:export_app",
 }
 
 
