@@ -66,8 +66,8 @@ def watch(
 ) -> None:
     """Look at footage with the worker's eyes: what is seen on every picture, and what happens over time.
 
-    The first 60 s of driving with a face teach how this driver's open eyes look; until then shut eyes are not
-    judged. Exit code 1: some picture could not be read (it is named, and the rest is looked at).
+    The first 60 s of driving with a face teach how this driver's open eyes look; until then eyes count as shut only
+    where the network is sure of it. Exit code 1: some picture could not be read (it is named, the rest looked at).
 
     Examples:
 

@@ -122,7 +122,8 @@ class Summary:
             seconds = LEARNING_US / 1e6
             yield (
                 f"This driver's own eyes are still being learned ({self.learned * seconds:.0f} of {seconds:.0f} s of "
-                "driving with a face): openness, microsleeps, sleep and PERCLOS cannot be judged yet."
+                "driving with a face): until then eyes are called shut only where the network is sure of it, and "
+                "what is relative to the driver's usual (openness, head pose, PERCLOS) is not to be relied on."
             )
         if self.frames > 1 and self.sparse > self.frames / 2:
             yield "Too few pictures a second to see a microsleep: it takes two a second, and evenly."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from vision.close_ups import doubt_faces, is_small, look_as_eye
-from vision.core.driver import DriverState, change_driver, follow
+from vision.core.driver import DriverState, finish, follow
 from vision.core.eyes import LEARNING_US
 from vision.core.rules.shape import Finding
 from vision.frames import Picture
@@ -89,8 +89,16 @@ def watch_in_time(
         speed_mps: of the vehicle, instead of what the source says; ``DRIVING_MPS`` where nobody says any.
         live: look at each picture at once instead of ``CHUNK`` together.
     """
-    state, events, now_us = DriverState(), _Events(), 0
-    for shot, look in _looks(shots, eyes.look, 1 if live else CHUNK):
+    looks = look_at(shots, eyes.look, 1 if live else CHUNK)
+    yield from judge_in_time(looks, DriverState(), speed_mps)
+
+
+def judge_in_time(
+    looks: Iterable[tuple[Shot, Look | Unreadable]], state: DriverState, speed_mps: float | None = None
+) -> Iterator[Told]:
+    """The rules over what was seen, in the order of the pictures' times."""
+    events, now_us = _Events(), 0
+    for shot, look in looks:
         if isinstance(look, Unreadable):
             yield Missed(shot, look)
             continue
@@ -100,7 +108,7 @@ def watch_in_time(
         learned = state.baseline.learned_us / LEARNING_US
         yield Seen(shot, look, judgement.openness, judgement.perclos, learned, speed, judgement.too_sparse)
         yield from events.tell(judgement.findings, now_us)
-    _, ended = change_driver(state, None)
+    _, ended = finish(state)
     yield from events.tell(ended.findings, now_us)
     yield from events.end()
 
@@ -111,7 +119,7 @@ def watch_stills(shots: Iterable[Shot], eyes: Eyes, heads: Sequence[Head]) -> It
     def look(pictures: Sequence[Picture]) -> list[Look]:
         return eyes.look(pictures, doubt_faces(pictures, eyes.find_faces(pictures), eyes))
 
-    for shot, seen in _looks(shots, look, CHUNK):
+    for shot, seen in look_at(shots, look, CHUNK):
         if isinstance(seen, Unreadable):
             yield Missed(shot, seen)
         elif not seen.face_found and isinstance(shot.picture, Picture) and is_small(shot.picture):
@@ -121,7 +129,8 @@ def watch_stills(shots: Iterable[Shot], eyes: Eyes, heads: Sequence[Head]) -> It
             yield Seen(shot, seen)
 
 
-def _looks(shots: Iterable[Shot], look: Looker, chunk: int) -> Iterator[tuple[Shot, Look | Unreadable]]:
+def look_at(shots: Iterable[Shot], look: Looker, chunk: int) -> Iterator[tuple[Shot, Look | Unreadable]]:
+    """Each shot with its look, ``chunk`` pictures at a time."""
     remaining = iter(shots)
     while taken := list(islice(remaining, chunk)):
         looks = iter(look([shot.picture for shot in taken if isinstance(shot.picture, Picture)]))

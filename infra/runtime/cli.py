@@ -24,6 +24,7 @@ _SUB_HELP = {
     "users": "Accounts of the dashboard.",
     "judge": "Judge recorded drives on their own: trips, events, scores. Starts nothing.",
     "watch": "Look at a video, pictures or a camera with the worker's eyes. Starts nothing.",
+    "eyes": "Look over drives and stored footage again with the present models; nothing live is changed.",
     "scores": "Scores of any window under every formula, and their ledger as CSV.",
     "rescore": "What other weights or thresholds would change, before anyone switches.",
     "export": "Stored telemetry as Parquet files, by lane and day.",

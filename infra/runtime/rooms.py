@@ -23,6 +23,7 @@ SUB_COMMANDS = {
     "users": "dashboard.users:users_app",
     "judge": "scoring.judge:judge_app",
     "watch": "vision.watch:watch_app",
+    "eyes": "vision.eyes_cli:eyes_app",
     "scores": "scoring.scores_cli:scores_app",
     "rescore": "scoring.rescore:rescore_app",
     "export": "scoring.export:export_app",
