@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.contracts.events import EventKind
+
 PREFIX = "RUMBLESTRIP_"
 
 
@@ -140,6 +142,11 @@ class Settings(BaseSettings):
     )
     units: Literal["metric", "imperial"] = Field("metric", title="Units shown", description="km/h or mph.")
 
+    in_cab_gates_mps: dict[EventKind, float] = Field(
+        {},
+        title="Speeds from which the eyes judge (m/s)",
+        description='Instead of the table in vision/core/rules/gates.py, as JSON: {"no_seat_belt": 4.5}.',
+    )
     position_retention_days: int = Field(
         400, ge=1, title="Positions kept (days)", description="Also motion rows and observations."
     )

@@ -116,6 +116,7 @@ FRAMES: dict[str, Any] = {
         _query("boot_id", False, "The same as with telemetry", "2026-07-01-a"),
         _query("speed_mps", False, "Speed at this instant, if known", 12.5),
         _query("driver_id", False, "If known", "anna"),
+        _query("belt_buckled", False, "The vehicle's own belt switch at this instant, if known", True),
     ],
     "requestBody": {
         "required": True,

@@ -61,6 +61,7 @@ def read_frame(meta: Mapping[str, Any], jpeg: bytes | Problem, identity: Identit
         driver_id=text(meta["driver_id"], "driver_id") if meta.get("driver_id") else None,
         time_us=_time(meta, limits.window),
         speed_mps=_speed(meta.get("speed_mps")),
+        belt_switch=_flag(meta.get("belt_buckled"), "belt_buckled"),
         jpeg=jpeg,
     )
     _check_image(jpeg, limits.most_pixels)
@@ -173,6 +174,15 @@ def _speed(value: object) -> float | None:
     if speed > GPS_RANGES["speed_mps"].high:
         raise Problem(422, "out_of_range", f"{speed} m/s is no speed of a vehicle.", field="speed_mps")
     return float(speed)
+
+
+def _flag(value: object, field: str) -> bool | None:
+    """True, false, 1, 0 or nothing; a query holds them as texts."""
+    words = {"": None, "none": None, "null": None, "true": True, "1": True, "false": False, "0": False}
+    word = str("" if value is None else value).lower()
+    if word not in words:
+        raise Problem(422, "wrong_type", f"{field} is true, false or left out.", field=field)
+    return words[word]
 
 
 def _number(value: object) -> object:

@@ -32,6 +32,7 @@ from vision.core.driver import (
 )
 from vision.core.eyes import usual_aspect_ratio
 from vision.core.rules.shape import Finding
+from vision.core.rules.table import RULES, Rules, make_rules
 from vision.evidence import take_still
 from vision.frames import Picture, UnusableFrame, decode_picture
 from vision.heads import default_heads
@@ -58,12 +59,13 @@ class VisionStep:
     topics: Sequence[str] = (topics.FRAMES,)
     rules_version = RULES_VERSION
 
-    def __init__(self, faces: FaceModel, max_pixels: int, heads: Sequence[Head] = ()) -> None:
+    def __init__(self, faces: FaceModel, max_pixels: int, heads: Sequence[Head] = (), rules: Rules = RULES) -> None:
         self._eyes = Eyes(faces, heads)
         self._max_pixels = max_pixels
+        self._rules = rules
 
     def load(self, state: JsonObject | None) -> DriverState:
-        return load_state(state)
+        return load_state(state, self._rules)
 
     def dump(self, state: DriverState) -> JsonObject:
         return dump_state(state)
@@ -81,19 +83,22 @@ class VisionStep:
     def fold(
         self, states: Mapping[str, DriverState], deliveries: Sequence[Delivery], woken: Mapping[str, int]
     ) -> Folded[DriverState]:
-        notes = _Notes(self._max_pixels)
+        notes = _Notes(self._max_pixels, self._rules)
         after: dict[str, DriverState] = {}
         wake_us: dict[str, int | None] = {}
         for delivery in deliveries:
             vehicle = delivery.vehicle_id
             after[vehicle] = notes.fold_one(after.get(vehicle) or states[vehicle], delivery)
-            wake_us[vehicle] = delivery.record.arrived_us + SILENCE_US if has_open_event(after[vehicle]) else None
+            wake_us[vehicle] = delivery.record.arrived_us + SILENCE_US if self._is_open(after[vehicle]) else None
         for vehicle in woken:
             after[vehicle] = notes.end_silence(vehicle, states[vehicle])
         return Folded(after, notes.outputs(), wake_us)
 
     def close(self) -> None:
         self._eyes.close()
+
+    def _is_open(self, state: DriverState) -> bool:
+        return has_open_event(state, self._rules)
 
     def _see(self, frames: Sequence[Frame]) -> Iterable[Look | Unusable]:
         decoded = [self._decode(frame) for frame in frames]
@@ -111,8 +116,9 @@ class VisionStep:
 class _Notes:
     """What one fold puts out, gathered frame by frame."""
 
-    def __init__(self, max_pixels: int) -> None:
+    def __init__(self, max_pixels: int, rules: Rules) -> None:
         self._max_pixels = max_pixels
+        self._rules = rules
         self._events: list[SafetyEvent] = []
         self._due: list[ScoreDue] = []
         self._dead: list[DeadLetter] = []
@@ -140,7 +146,7 @@ class _Notes:
 
     def end_silence(self, vehicle_id: str, state: DriverState) -> DriverState:
         """No frame has come for a while: nothing stays open."""
-        after, ended = finish(state)
+        after, ended = finish(state, self._rules)
         self._tell(vehicle_id, state, ended, None)
         return after
 
@@ -156,10 +162,10 @@ class _Notes:
 
     def _judge(self, state: DriverState, frame: Frame, seen: Look) -> DriverState:
         if frame.driver_id != state.driver_id:
-            changed, ended = change_driver(state, frame.driver_id)
+            changed, ended = change_driver(state, frame.driver_id, self._rules)
             self._tell(frame.vehicle_id, state, ended, frame)
             state = changed
-        state, judgement = follow(state, _glance(frame, seen))
+        state, judgement = follow(state, _glance(frame, seen), self._rules)
         self._observe(frame, seen, judgement.openness, judgement.perclos)
         self._tell(frame.vehicle_id, state, judgement, frame)
         self._count(
@@ -197,7 +203,8 @@ class _Notes:
 
 def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Worker[DriverState]:
     """The eyes' worker on this bus and database. The face mesh is loaded at the first frame."""
-    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels, default_heads())
+    rules = make_rules(settings.in_cab_gates_mps)
+    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels, default_heads(), rules)
     return Worker(step, bus, engine, settings, media)
 
 
@@ -213,7 +220,7 @@ def _frame(delivery: Delivery) -> Frame:
 
 
 def _glance(frame: Frame, seen: Look) -> Glance:
-    return make_glance(frame.time_us, frame.speed_mps, seen)
+    return make_glance(frame.time_us, frame.speed_mps, seen, frame.belt_switch)
 
 
 def _event(vehicle_id: str, state: DriverState, finding: Finding) -> SafetyEvent:

@@ -147,6 +147,8 @@ def _encode_frame(frame: Frame) -> bytes:
         metadata["speed_mps"] = repr(float(frame.speed_mps))  # as digits, and exact
     if frame.rejected is not None:
         metadata["rejected"] = frame.rejected
+    if frame.belt_switch is not None:
+        metadata["belt_switch"] = str(int(frame.belt_switch))
     size = len(frame.jpeg)
     layout = orjson.dumps({"jpeg": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}})
     return _join(metadata, layout[1:], [frame.jpeg])
@@ -240,6 +242,7 @@ def _frame(metadata: Mapping[str, Any], columns: Mapping[str, Entry]) -> Frame:
         received_us=int(metadata["received_us"]),
         jpeg=bytes(columns["jpeg"][1]),
         rejected=metadata.get("rejected"),
+        belt_switch={None: None, "0": False, "1": True}[metadata.get("belt_switch")],
     )
 
 

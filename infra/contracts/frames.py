@@ -27,3 +27,4 @@ class Frame:
     received_us: int
     jpeg: bytes  # bounded in bytes and pixels by the gateway; a JPEG, of any size and colour, EXIF turned or not
     rejected: str | None = None  # why the gateway did not take it; it travels without picture, to leave no hole
+    belt_switch: bool | None = None  # the vehicle's own, at this instant: True buckled, None unknown

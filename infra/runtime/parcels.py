@@ -11,7 +11,7 @@ import orjson
 
 from infra.clock import SECOND_US
 from infra.contracts.frames import Frame
-from infra.contracts.telemetry import GpsSamples, ImuSamples, Int64, TelemetryBatch, concat, empty_imu, take
+from infra.contracts.telemetry import UNKNOWN, GpsSamples, ImuSamples, Int64, TelemetryBatch, concat, empty_imu, take
 from infra.drives import Drive, DriveFrame
 
 BATCH_S = 10.0
@@ -66,7 +66,8 @@ def frame_parcels(drive: Drive) -> list[list[DriveFrame]]:
 def frames_with_speed(
     drive: Drive, parcel: Sequence[DriveFrame], gps: GpsSamples, boot_id: str, shift_us: int
 ) -> Iterator[Frame]:
-    """Frames as messages; ``parcel`` carries the pictures. The speed is the GPS's, between its samples."""
+    """Frames as messages; ``parcel`` carries the pictures. The speed is the GPS's, between its samples, the belt
+    switch that of the sample before."""
     known = ~np.isnan(gps.speed_mps)
     for frame in parcel:
         speed = float(np.interp(frame.time_us, gps.time_us[known], gps.speed_mps[known])) if known.any() else None
@@ -81,7 +82,14 @@ def frames_with_speed(
             speed_mps=speed,
             received_us=0,
             jpeg=frame.jpeg,
+            belt_switch=_belt_switch(gps, frame.time_us),
         )
+
+
+def _belt_switch(gps: GpsSamples, time_us: int) -> bool | None:
+    before = int(np.searchsorted(gps.time_us, time_us, "right")) - 1
+    said = int(gps.belt_buckled[before]) if before >= 0 else UNKNOWN
+    return None if said == UNKNOWN else bool(said)
 
 
 def telemetry_json(batch: TelemetryBatch) -> bytes:
@@ -108,6 +116,7 @@ def _frame_meta(frame: Frame) -> dict[str, Any]:
         "camera": str(frame.camera),
         "time_ms": frame.time_us / 1000,
         "speed_mps": frame.speed_mps,
+        "belt_buckled": frame.belt_switch,
     }
 
 

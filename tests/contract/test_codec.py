@@ -116,6 +116,8 @@ def test_a_batch_without_samples_comes_back():
 def test_a_frame_comes_back_as_it_was():
     assert codec.decode(codec.encode(FRAME)) == FRAME
     assert codec.decode(codec.encode(replace(FRAME, speed_mps=None, driver_id="d"))).speed_mps is None
+    for switch in (True, False):
+        assert codec.decode(codec.encode(replace(FRAME, belt_switch=switch))).belt_switch is switch
     refused = replace(FRAME, jpeg=b"", rejected="not_jpeg")
     assert codec.decode(codec.encode(refused)) == refused
 

@@ -478,6 +478,15 @@ def test_a_frame_is_published_as_it_came():
     assert (frame.jpeg, frame.driver_id, frame.received_us) == (jpeg(), "anna", NOW_US)
 
 
+@pytest.mark.parametrize(("sent", "switch"), [(True, True), (0, False), (None, None)])
+def test_a_frame_may_say_whether_the_belt_is_buckled(sent, switch):
+    house = House()
+    assert post_frames(house, [META | {"belt_buckled": sent}], [jpeg()]).status_code == 202
+    assert post_frame(house, jpeg(), sequence=1, **({} if sent is None else {"belt_buckled": sent})).status_code == 202
+    assert [frame.belt_switch for frame in house.published("frames")] == [switch, switch]
+    assert post_frame(house, jpeg(), sequence=2, belt_buckled="maybe").json()["field"] == "belt_buckled"
+
+
 def test_frames_that_cannot_be_used_are_left_out_and_named():
     house = House()
     metas = [META | {"sequence": n} for n in range(4)]
