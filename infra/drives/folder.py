@@ -173,7 +173,7 @@ def _read_samples(kind: type[Samples], dtypes: dict[str, np.dtype[Any]], path: P
     table = _read_table(path)
     required = ("time_us", "lat", "lon") if kind is GpsSamples else tuple(dtypes)[:4]
     missing = [name for name in required if name not in table.column_names]
-    if missing:
+    if missing and table.num_rows:
         raise DriveError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.column_names)}")
     columns = {name: _column(table, name, dtype, path) for name, dtype in dtypes.items()}
     samples = kind(**columns)
