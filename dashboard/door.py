@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import html
 import logging
-from pathlib import PurePosixPath
 from urllib.parse import parse_qsl, quote, urlencode
 from uuid import UUID
 
@@ -19,14 +18,13 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard import auth
+from dashboard import auth, footage
 from dashboard.auth import COOKIE, Person, SignInRefused, Throttle
 from dashboard.theme import ICON_SVG
 from infra.clock import Clock, to_datetime
 from infra.settings import Settings
-from infra.store import queries
 from infra.store.engine import StoreUnavailable
-from infra.store.media import MediaStore, MissingMedia
+from infra.store.media import MediaStore
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +35,6 @@ FORM_WAIT_S = 15.0
 ICON = "/favicon.png"  # Streamlit asks for this name; browsers read what it holds by its type
 _AWAY = (SQLAlchemyError, StoreUnavailable)
 _OPEN = ("/_stcore/health", "/_stcore/host-config", "/static/", ICON, SIGN_IN)  # hold nothing of the fleet
-_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".mp4": "video/mp4"}
 # Streamlit's charts compile their expressions, hence 'unsafe-eval'. Nothing may be loaded from, or sent, elsewhere.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -87,15 +84,8 @@ class Door:
 
     def footage(self, person: Person, event_id: UUID, name: str) -> bytes | None:
         """A still or a clip of an event that this person may see; None where there is none."""
-        with self.engine.connect() as connection:
-            if queries.event(connection, event_id, person.only_driver) is None:
-                return None
-            paths = [row.path for row in queries.media_of(connection, event_id)]
-        found = next((path for path in paths if PurePosixPath(path).name == name), None)
-        try:
-            return self.media.read(found) if found else None
-        except MissingMedia:
-            return None
+        now = to_datetime(self.clock.now_us())
+        return footage.read(self.engine, self.media, self.settings, person, event_id, name, now)
 
     # --- routes ---
 
@@ -140,10 +130,7 @@ class Door:
     async def _show_footage(self, request: Request) -> Response:
         event_id, name = request.path_params["event_id"], request.path_params["name"]
         content = await run_in_threadpool(self.footage, request.state.person, event_id, name)
-        if content is None:
-            return PlainTextResponse("No such footage: never recorded, or past its retention.", 404)
-        kind = _TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
-        return Response(content, media_type=kind, headers={"cache-control": "private, max-age=3600"})
+        return footage.respond(content, name, request.headers.get("range"))
 
 
 class Guard:

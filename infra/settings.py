@@ -150,10 +150,42 @@ class Settings(BaseSettings):
     position_retention_days: int = Field(
         400, ge=1, title="Positions kept (days)", description="Also motion rows and observations."
     )
+    media_url: str = Field(
+        "",
+        title="Media store",
+        description="Where stills and clips are kept, as fsspec names it: s3://bucket/folder (needs rumblestrip[s3]). "
+        "Empty: media/ in the data folder.",
+    )
     footage_retention_days: int = Field(
         90, ge=1, title="Footage kept (days)", description="Stills and clips of events."
     )
+    footage_dismissed_days: int = Field(
+        30, ge=1, title="Footage of dismissed events kept (days)", description="Counted, as the others, from the event."
+    )
+    footage_coached_days: int = Field(
+        365,
+        ge=1,
+        title="Footage of coached events kept (days)",
+        description="Also of events that wait for coaching or recognition.",
+    )
+    footage_wait_s: float = Field(
+        120.0,
+        gt=0,
+        title="Wait for frames (s)",
+        description="A clip is made when frames of after its event have come, or this long after the event came.",
+    )
+    faces_shown_to: tuple[Literal["manager", "coach", "driver"], ...] = Field(
+        ("manager", "driver"),
+        title="Driver's face shown to",
+        description="Roles, separated by commas; a driver sees only their own. All others, and all passengers, are "
+        "blurred.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", title="Log level", description="")
+
+    @field_validator("faces_shown_to", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
     @field_validator("time_zone")
     @classmethod

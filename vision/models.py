@@ -94,7 +94,7 @@ class MediapipeFaces:
     ) -> Sequence[Face | None]:
         fresh = "_mesh" not in self.__dict__
         places = usual or [None] * len(pictures)
-        with _without_chatter() if fresh else nullcontext():
+        with without_chatter() if fresh else nullcontext():
             return [self._find(picture, place) for picture, place in zip(pictures, places, strict=True)]
 
     def close(self) -> None:
@@ -181,7 +181,7 @@ def _box(mesh: Mesh, picture: Picture) -> Box:
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
     """Holds back what is written to file descriptor 2 meanwhile, and then writes all but known chatter.
 
     The C++ parts write there past Python, and the environment variables that once quietened them are no longer

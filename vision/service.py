@@ -18,6 +18,7 @@ from infra.runtime.worker import Worker
 from infra.settings import Settings
 from infra.store.media import MediaStore
 from infra.store.outputs import OBSERVATION_SCHEMA, DeadLetter, Outputs, ScoreDue
+from infra.store.tables import SIGNALS
 from vision.core.driver import (
     DriverState,
     Glance,
@@ -33,17 +34,22 @@ from vision.core.driver import (
 from vision.core.eyes import usual_aspect_ratio
 from vision.core.rules.shape import Finding
 from vision.core.rules.table import RULES, Rules, make_rules
-from vision.evidence import take_still
+from vision.evidence import Stills
 from vision.frames import Picture, UnusableFrame, decode_picture
 from vision.heads import default_heads
 from vision.looking import CHUNK, Eyes, Look, make_glance
 from vision.models import FaceModel, Head, MediapipeFaces
+from vision.spots import MediapipeSpots, ScriptedSpots, Spots
 
 GROUP = "vision"
 RULES_VERSION = "eyes-2"
 
 SILENCE_US = 60_000_000
 """An event still open when no frame has come for so long is ended where it was last seen."""
+
+
+UNSEEN = Look(face_found=False, aspect_ratio=None)
+"""Of a frame of a camera that nobody looks at: it is noted where the frame lies, for clips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +65,16 @@ class VisionStep:
     topics: Sequence[str] = (topics.FRAMES,)
     rules_version = RULES_VERSION
 
-    def __init__(self, faces: FaceModel, max_pixels: int, heads: Sequence[Head] = (), rules: Rules = RULES) -> None:
+    def __init__(
+        self,
+        faces: FaceModel,
+        max_pixels: int,
+        heads: Sequence[Head] = (),
+        spots: Spots | None = None,
+        rules: Rules = RULES,
+    ) -> None:
         self._eyes = Eyes(faces, heads)
+        self._stills = Stills(spots or ScriptedSpots(), max_pixels)
         self._max_pixels = max_pixels
         self._rules = rules
 
@@ -83,7 +97,7 @@ class VisionStep:
     def fold(
         self, states: Mapping[str, DriverState], deliveries: Sequence[Delivery], woken: Mapping[str, int]
     ) -> Folded[DriverState]:
-        notes = _Notes(self._max_pixels, self._rules)
+        notes = _Notes(self._stills, self._rules)
         after: dict[str, DriverState] = {}
         wake_us: dict[str, int | None] = {}
         for delivery in deliveries:
@@ -96,6 +110,7 @@ class VisionStep:
 
     def close(self) -> None:
         self._eyes.close()
+        self._stills.close()
 
     def _is_open(self, state: DriverState) -> bool:
         return has_open_event(state, self._rules)
@@ -116,8 +131,8 @@ class VisionStep:
 class _Notes:
     """What one fold puts out, gathered frame by frame."""
 
-    def __init__(self, max_pixels: int, rules: Rules) -> None:
-        self._max_pixels = max_pixels
+    def __init__(self, stills: Stills, rules: Rules) -> None:
+        self._stills = stills
         self._rules = rules
         self._events: list[SafetyEvent] = []
         self._due: list[ScoreDue] = []
@@ -131,6 +146,7 @@ class _Notes:
             seen = Unusable(f"frame_{frame.rejected}", "refused by the gateway, whose answer said why")
         elif not _is_drivers(delivery):
             self._count(frame, "frames_other_camera")
+            self._observe(delivery, UNSEEN, None, None)
             return state
         if isinstance(seen, Unusable):
             self._dead.append(_dead_letter(delivery.record, frame, seen))
@@ -140,9 +156,9 @@ class _Notes:
             raise TypeError(f"a frame comes to fold without having been through prepare: {seen!r}")
         self._count(frame, "frames", "frames_no_face" if not seen.face_found else None)
         if delivery.late:
-            self._observe(frame, seen, see_openness(state, _glance(frame, seen)), None)
+            self._observe(delivery, seen, see_openness(state, _glance(frame, seen)), None)
             return state
-        return self._judge(state, frame, seen)
+        return self._judge(state, delivery, seen)
 
     def end_silence(self, vehicle_id: str, state: DriverState) -> DriverState:
         """No frame has come for a while: nothing stays open."""
@@ -160,13 +176,14 @@ class _Notes:
             counts=self._counts,
         )
 
-    def _judge(self, state: DriverState, frame: Frame, seen: Look) -> DriverState:
+    def _judge(self, state: DriverState, delivery: Delivery, seen: Look) -> DriverState:
+        frame = _frame(delivery)
         if frame.driver_id != state.driver_id:
             changed, ended = change_driver(state, frame.driver_id, self._rules)
             self._tell(frame.vehicle_id, state, ended, frame)
             state = changed
         state, judgement = follow(state, _glance(frame, seen), self._rules)
-        self._observe(frame, seen, judgement.openness, judgement.perclos)
+        self._observe(delivery, seen, judgement.openness, judgement.perclos)
         self._tell(frame.vehicle_id, state, judgement, frame)
         self._count(
             frame,
@@ -178,9 +195,11 @@ class _Notes:
     def _count(self, frame: Frame, *words: str | None) -> None:
         self._counts.update((frame.vehicle_id, word) for word in words if word)
 
-    def _observe(self, frame: Frame, seen: Look, openness: float | None, perclos: float | None) -> None:
+    def _observe(self, delivery: Delivery, seen: Look, openness: float | None, perclos: float | None) -> None:
+        frame = _frame(delivery)
         self._seen.append(
-            {
+            {name: seen.signals.get(name) for name in SIGNALS}
+            | {
                 "time": frame.time_us,
                 "vehicle_id": frame.vehicle_id,
                 "camera": str(frame.camera),
@@ -188,6 +207,7 @@ class _Notes:
                 "eye_openness": openness,
                 "perclos": perclos,
                 "speed_mps": frame.speed_mps,
+                "record_offset": delivery.record.offset,
             }
         )
 
@@ -196,7 +216,7 @@ class _Notes:
         for finding in judgement.findings:
             event = _event(vehicle_id, state, finding)
             if finding.opens and frame is not None:
-                event = replace(event, media=(take_still(event.event_id, frame, self._max_pixels),))
+                event = replace(event, media=self._stills.take(event.event_id, frame))
             self._events.append(event)
             self._due.append(ScoreDue(vehicle_id, event.driver_id, event.start_us))
 
@@ -204,7 +224,7 @@ class _Notes:
 def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Worker[DriverState]:
     """The eyes' worker on this bus and database. The face mesh is loaded at the first frame."""
     rules = make_rules(settings.in_cab_gates_mps)
-    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels, default_heads(), rules)
+    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels, default_heads(), MediapipeSpots(), rules)
     return Worker(step, bus, engine, settings, media)
 
 

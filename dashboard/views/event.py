@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from html import escape
 from uuid import UUID
 
 import pandas as pd
@@ -17,10 +16,11 @@ from dashboard.core.filters import Filters, from_query, to_query
 from dashboard.core.review import Action, Role, allowed
 from dashboard.data import reading, settings, words
 from dashboard.navigation import asked, asked_one, go, link
+from dashboard.views import footage
 from dashboard.views.inbox import default_filters, event_filter
 from infra.contracts.events import SCORED_STATES, EventKind, ReviewState
 from infra.store import queries, reports
-from infra.store.queries import ActionRow, EventRow, MediaRow, Neighbours
+from infra.store.queries import ActionRow, EventRow, Neighbours
 from infra.store.reports import ScoreRow
 
 BEFORE, AFTER = timedelta(seconds=60), timedelta(seconds=60)  # of the track and the traces
@@ -47,6 +47,7 @@ def show(person: Person) -> None:
         track = reports.track(connection, event.vehicle_id, since, until)
         motion = reports.motion(connection, event.vehicle_id, since, until)
         raw = queries.trace_of(connection, event.event_id)
+        trace = queries.signals_of(connection, event.event_id)
     _way_through(filters, place)
     _headline(event)
     left, right = st.columns([3, 2], gap="medium")
@@ -56,7 +57,7 @@ def show(person: Person) -> None:
         _cost(event, scores)
         _log(event, actions)
     with left:
-        _footage(event, media)
+        footage.show(person, event, media, trace)
         _drawings(event, track, motion, raw)
 
 
@@ -193,19 +194,6 @@ def _log(event: EventRow, actions: list[ActionRow]) -> None:
 
 
 # --- what shows it ----------------------------------------------------------------------------------------
-
-
-def _footage(event: EventRow, media: list[MediaRow]) -> None:
-    for item in media:
-        address = parts.still_address(event.event_id, item.path)
-        caption = words().time(item.time)
-        if item.kind == "still":
-            st.html(
-                f'<figure class="rs-figure"><img alt="Still of {caption}" src="{escape(address)}">'
-                f'<figcaption class="rs-muted rs-small">Still, {escape(caption)}</figcaption></figure>'
-            )
-        else:
-            st.video(address)
 
 
 def _drawings(event: EventRow, track: pd.DataFrame, motion: pd.DataFrame, raw: pd.DataFrame | None) -> None:

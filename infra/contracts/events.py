@@ -42,6 +42,19 @@ class EventKind(StrEnum):
     CAMERA_OBSTRUCTED = "camera_obstructed"  # covered, turned away or unfit to judge by
 
 
+STILL_KINDS = frozenset({EventKind.NO_SEAT_BELT, EventKind.CAMERA_OBSTRUCTED})
+"""What lasts and does not move: a still says it all."""
+
+CLIP_KINDS = frozenset(EventKind) - STILL_KINDS - {
+    EventKind.SPEEDING,
+    EventKind.MAX_SPEED,
+    EventKind.IDLING,
+    EventKind.LONG_DRIVING,
+    EventKind.NIGHT_DRIVING,
+}  # fmt: skip
+"""What is seen in motion: a clip is kept where a camera saw it, whichever room found it."""
+
+
 class Severity(StrEnum):
     LOW = "low"
     MODERATE = "moderate"
@@ -74,12 +87,17 @@ class MediaKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A still or a clip: named by a path inside the media store."""
+    """A still or a clip: named by a path inside the media store.
+
+    ``shows_driver``: the driver's face can be seen in it; in all others every face is blurred, as passengers' are
+    in both.
+    """
 
     kind: MediaKind
     path: str
     time_us: int
     content: bytes = field(repr=False)
+    shows_driver: bool = False
 
 
 @dataclass(frozen=True, slots=True)

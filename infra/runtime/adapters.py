@@ -15,7 +15,7 @@ from infra.bus.port import Bus
 from infra.settings import Settings, SettingsError
 from infra.store.embedded import of_settings
 from infra.store.engine import make_engine
-from infra.store.media import LocalMedia
+from infra.store.media import LocalMedia, MediaStore, ObjectMedia
 from infra.store.tables import lane_position
 
 logger = logging.getLogger(__name__)
@@ -96,5 +96,6 @@ def furthest_offsets(engine: Engine) -> Mapping[str, Mapping[int, int]]:
     return furthest
 
 
-def open_media(settings: Settings) -> LocalMedia:
-    return LocalMedia(settings.data_dir / "media")
+def open_media(settings: Settings) -> MediaStore:
+    """The media store of these settings. Nothing is reached before the first file."""
+    return ObjectMedia(settings.media_url) if settings.media_url else LocalMedia(settings.data_dir / "media")

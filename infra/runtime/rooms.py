@@ -10,11 +10,13 @@ ROOMS = {
     "recorder": "ingest.service:build_recorder",
     "scoring": "scoring.service:build",
     "vision": "vision.service:build",
+    "footage": "vision.footage:build",
     "dashboard": "dashboard.service:build",
 }
-WORKERS = ("recorder", "scoring", "vision")
-"""Rooms that fold messages: ``build(settings, bus, engine, media) -> Worker``. In one process they are pumped in this
-order. The gateway is built of settings, bus, engine and clock; the dashboard of settings and the database's address.
+WORKERS = ("recorder", "scoring", "vision", "footage")
+"""Rooms that fold messages, and one that runs errands: ``build(settings, bus, engine, media) -> Worker | Errands``. In
+one process they are pumped in this order. The gateway is built of settings, bus, engine and clock; the dashboard of
+settings and the database's address.
 """
 
 SUB_COMMANDS = {

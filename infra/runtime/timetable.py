@@ -11,7 +11,8 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 
 from infra.bus.port import Bus
-from infra.clock import Clock
+from infra.clock import Clock, to_datetime
+from infra.runtime.footage_retention import purge_footage
 from infra.runtime.outbox import Outbox
 from infra.runtime.ticker import Ticker
 from infra.runtime.worker import AWAY
@@ -22,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 OUTBOX_S = 1.0
 FOOTAGE_S = 3600.0
-DAY_S = 86_400.0
 
 
 class Timetable:
@@ -58,6 +58,6 @@ def timetable(settings: Settings, bus: Bus, engine: Engine, media: MediaStore, c
         [
             (settings.tick_s, lambda: asyncio.run(ticker.tick())),
             (OUTBOX_S, lambda: outbox(engine)),
-            (FOOTAGE_S, lambda: media.delete_older(settings.footage_retention_days * DAY_S)),
+            (FOOTAGE_S, lambda: purge_footage(engine, media, settings, to_datetime(clock.now_us()))),
         ]
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pgpq import ArrowToPostgresBinaryEncoder
-from sqlalchemy import Boolean, Connection, Table, text
+from sqlalchemy import BigInteger, Boolean, Connection, Table, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import REAL
 from sqlalchemy.types import DateTime, Float, SmallInteger, Text, TypeEngine
@@ -22,6 +22,7 @@ _ARROW: tuple[tuple[type[TypeEngine[Any]], pa.DataType], ...] = (  # first that 
     (REAL, pa.float32()),
     (Float, pa.float64()),
     (SmallInteger, pa.int16()),
+    (BigInteger, pa.int64()),
     (Boolean, pa.bool_()),
     (Text, pa.string()),
 )

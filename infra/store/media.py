@@ -1,12 +1,15 @@
-"""Where stills and clips lie: files named by paths that are derived from their events."""
+"""Where stills and clips lie: files named by paths that are derived from their events, in a folder or, through
+fsspec, in an object store."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import time
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class MediaPathError(ValueError):
@@ -18,7 +21,7 @@ class MissingMedia(LookupError):
 
 
 class MediaStore(Protocol):
-    """A folder here; an object store could stand behind the same four calls."""
+    """A folder, or an object store."""
 
     def write(self, path: str, content: bytes) -> None:
         """Keep the content under a relative path (``a/b.jpg``), whole or not at all. Writing it again is harmless."""
@@ -68,9 +71,75 @@ class LocalMedia:
 
     def _inside(self, path: str) -> Path:
         """The file of a path; symbolic links are followed before it is judged."""
-        parts = PurePosixPath(path).parts
-        usable = parts and "\0" not in path and "\\" not in path and not path.startswith("/") and ".." not in parts
+        usable = _is_plain(path)
         target = (self.root / path).resolve() if usable else self.root
         if not usable or not target.is_relative_to(self.root.resolve()) or target.is_dir():
             raise MediaPathError(f"{path!r} is not a path inside the media store")
         return target
+
+
+class ObjectMedia:
+    """An object store, or whatever else fsspec reaches: ``s3://bucket/folder`` takes ``rumblestrip[s3]``.
+
+    Who may read it is the store's own affair: keep the bucket closed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def write(self, path: str, content: bytes) -> None:
+        """A whole object at once: such stores show none that is half written."""
+        self._files.pipe_file(self._inside(path), content)
+
+    def read(self, path: str) -> bytes:
+        try:
+            return bytes(self._files.cat_file(self._inside(path)))
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise MissingMedia(path) from error
+
+    def delete(self, path: str) -> None:
+        try:
+            self._files.rm_file(self._inside(path))
+        except FileNotFoundError:
+            return
+
+    def delete_older(self, age_s: float) -> int:
+        limit = time.time() - age_s
+        found = self._files.find(self._root, detail=True)
+        old = [name for name, about in found.items() if _written_at(about) < limit]
+        for name in old:
+            self._files.rm_file(name)
+        return len(old)
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        from fsspec.core import url_to_fs
+
+        files, root = url_to_fs(self._url, use_listings_cache=False)
+        return files, str(root).rstrip("/")
+
+    @property
+    def _files(self) -> Any:
+        return self._opened[0]
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1]
+
+    def _inside(self, path: str) -> str:
+        if not _is_plain(path) or self._files.isdir(f"{self._root}/{path}"):
+            raise MediaPathError(f"{path!r} is not a path inside the media store")
+        return f"{self._root}/{path}"
+
+
+def _is_plain(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return bool(parts) and "\0" not in path and "\\" not in path and not path.startswith("/") and ".." not in parts
+
+
+def _written_at(about: dict[str, Any]) -> float:
+    """Seconds since 1970: stores name it differently. What does not say is taken for new."""
+    when = about.get("LastModified") or about.get("last_modified") or about.get("created") or about.get("mtime")
+    if isinstance(when, datetime):
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return float(when) if isinstance(when, int | float) else time.time()

@@ -12,7 +12,7 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from infra.clock import to_datetime
-from infra.contracts.events import SafetyEvent, Trace, Trip
+from infra.contracts.events import CLIP_KINDS, STILL_KINDS, Media, SafetyEvent, Trace, Trip
 from infra.store import tables
 from infra.store.bulk import Row, arrow_schema, copy, insert, replacing, target
 from infra.store.media import MediaStore
@@ -23,7 +23,8 @@ _ADD = "ON CONFLICT (consumer_group, vehicle_id, word) DO UPDATE SET total = str
 _TRIP = replacing(tables.trip)
 _EVENT = replacing(tables.safety_event, leave=_DESK)
 _TRACE = replacing(tables.event_trace)
-_MEDIA = target(tables.event_media, _KEEP)
+_MEDIA = replacing(tables.event_media, leave=("deleted_at",))
+_FOOTAGE_DUE = target(tables.footage_due, "", leave=("due_id", "told_at", "looks", "look_at"))
 _DUE = target(tables.score_due, "", leave=("due_id",))
 _DEAD_LETTER = target(tables.dead_letter, _KEEP)
 _COUNT = target(tables.stream_count, _ADD)
@@ -93,11 +94,17 @@ def write(connection: Connection, outputs: Outputs, media: MediaStore, group: st
     copy(connection, tables.observation, outputs.observations)
     insert(connection, _TRIP, {t.trip_id: _trip_row(t) for t in outputs.trips}.values())
     insert(connection, _EVENT, {e.event_id: _event_row(e) for e in outputs.events}.values())
-    insert(connection, _MEDIA, _media_rows(outputs.events))
+    insert(connection, _MEDIA, _media_rows((event.event_id, item) for event in outputs.events for item in event.media))
+    insert(connection, _FOOTAGE_DUE, _footage_due_rows(outputs.events))
     insert(connection, _TRACE, {t.event_id: (t.event_id, t.samples) for t in outputs.traces}.values())
     insert(connection, _DUE, [(due.vehicle_id, due.driver_id, to_datetime(due.at_us)) for due in outputs.score_due])
     insert(connection, _DEAD_LETTER, _dead_letter_rows(outputs.dead_letters, group))
     insert(connection, _COUNT, [(group, *key, total) for key, total in sorted(outputs.counts.items()) if total])
+
+
+def write_media_list(connection: Connection, event_id: uuid.UUID, media: Iterable[Media]) -> None:
+    """List media of an event whose bytes the media store has, on the caller's transaction."""
+    insert(connection, _MEDIA, _media_rows((event_id, item) for item in media))
 
 
 # --- rows, in the order of their table's columns ---
@@ -127,12 +134,16 @@ def _event_row(event: SafetyEvent) -> Row:
     )
 
 
-def _media_rows(events: Sequence[SafetyEvent]) -> Iterable[Row]:
-    return {
-        (event.event_id, item.path): (event.event_id, item.path, item.kind.value, to_datetime(item.time_us))
-        for event in events
-        for item in event.media
-    }.values()
+def _media_rows(media: Iterable[tuple[uuid.UUID, Media]]) -> Iterable[Row]:
+    rows = {}
+    for event_id, item in media:
+        when = to_datetime(item.time_us)
+        rows[event_id, item.path] = (event_id, item.path, item.kind.value, when, item.shows_driver)
+    return rows.values()
+
+
+def _footage_due_rows(events: Iterable[SafetyEvent]) -> Iterable[Row]:
+    return {event.event_id: (event.event_id,) for event in events if event.kind in CLIP_KINDS | STILL_KINDS}.values()
 
 
 def _dead_letter_rows(letters: Sequence[DeadLetter], group: str) -> Iterable[Row]:

@@ -27,7 +27,8 @@ from sqlalchemy import (
     select,
 )
 
-from infra.store.tables import driver, event_media, event_trace, review_action, safety_event, vehicle
+from infra.contracts.signal_trace import SignalTrace, load_trace
+from infra.store.tables import driver, event_media, event_signal, event_trace, review_action, safety_event, vehicle
 
 Order = Literal["priority", "newest", "oldest"]
 
@@ -107,6 +108,8 @@ class MediaRow:
     path: str
     kind: str
     time: datetime
+    shows_driver: bool
+    deleted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +192,8 @@ def inbox_counts(
 
 def media_of(connection: Connection, event_id: UUID) -> list[MediaRow]:
     table = event_media.c
-    query = select(table.path, table.kind, table.time).where(table.event_id == event_id).order_by(table.time).limit(50)
+    columns = (table.path, table.kind, table.time, table.shows_driver, table.deleted_at)
+    query = select(*columns).where(table.event_id == event_id).order_by(table.time, table.path).limit(50)
     return [MediaRow(**row._mapping) for row in connection.execute(query)]
 
 
@@ -197,6 +201,12 @@ def trace_of(connection: Connection, event_id: UUID) -> pd.DataFrame | None:
     """The raw IMU around an event: the columns of ImuSamples; None where none was kept."""
     samples = connection.scalar(select(event_trace.c.samples).where(event_trace.c.event_id == event_id))
     return pa.ipc.open_stream(samples).read_all().to_pandas() if samples else None
+
+
+def signals_of(connection: Connection, event_id: UUID) -> SignalTrace | None:
+    """The numbers of each frame around an event; None where no camera saw it."""
+    samples = connection.scalar(select(event_signal.c.samples).where(event_signal.c.event_id == event_id))
+    return load_trace(samples) if samples else None
 
 
 def activity(connection: Connection, event_id: UUID) -> list[ActionRow]:
@@ -216,6 +226,7 @@ def _event_rows() -> Select[Any]:
     still = (
         select(event_media.c.path)
         .where(event_media.c.event_id == table.event_id, event_media.c.kind == _STILL)
+        .where(event_media.c.shows_driver.is_(False), event_media.c.deleted_at.is_(None))  # a list is for all eyes
         .order_by(event_media.c.time)
         .limit(1)
         .correlate(safety_event)

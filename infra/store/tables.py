@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     event,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, REAL
 
@@ -196,16 +197,36 @@ motion = Table(  # accelerations of one second: in m/s², in the frame that the 
     Index("motion_vehicle_time", "vehicle_id", "time"),
 )
 
+SIGNALS = (  # the numbers of vision.core.signals, by its names
+    "eye_closed",
+    "gaze_yaw_deg",
+    "gaze_pitch_deg",
+    "head_yaw_deg",
+    "head_pitch_deg",
+    "head_roll_deg",
+    "mouth_open",
+    "yawn",
+    "belt_worn",
+    "phone",
+    "smoking",
+    "drinking",
+    "light",
+    "sharpness",
+    "camera_unfit",
+)
+
 observation = Table(  # what vision saw on one frame
     "observation",
     metadata,
     _time("time"),
     Column("vehicle_id", Text, nullable=False),
     Column("camera", Text, nullable=False),
-    Column("face_found", Boolean, nullable=False),
+    Column("face_found", Boolean, nullable=False),  # false also on frames of cameras that nobody looks at
     Column("eye_openness", REAL),  # 0 closed … 1 this driver's usual
     Column("perclos", REAL),  # share of the last minute with eyes at least 80 % closed
     Column("speed_mps", REAL),
+    Column("record_offset", BigInteger),  # where the frame lies in its lane, as long as the topic keeps it
+    *(Column(name, REAL) for name in SIGNALS),  # null: not measured on this frame
     Index("observation_vehicle_time", "vehicle_id", "time"),
 )
 
@@ -279,6 +300,39 @@ event_media = Table(
     Column("path", Text, primary_key=True),  # inside the media store
     Column("kind", Text, nullable=False),
     _time("time"),
+    Column("shows_driver", Boolean, nullable=False, server_default="false"),  # their face, to those who may see it
+    _time("deleted_at", nullable=True),  # the file is past its retention and gone
+    Index("event_media_kept", "time", postgresql_where="deleted_at IS NULL"),
+)
+
+event_signal = Table(  # the numbers of each frame around an event
+    "event_signal",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("samples", LargeBinary, nullable=False),  # Arrow IPC: see infra.contracts.signal_trace
+)
+
+footage_due = Table(  # append only: an event whose clip and signals are to be made, or made again
+    "footage_due",
+    metadata,
+    Column("due_id", BigInteger, Identity(), primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("told_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("looks", SmallInteger, nullable=False, server_default="0"),  # how often it was looked at in vain
+    Column("look_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),  # not sooner
+    Index("footage_due_look", "look_at"),
+    Index("footage_due_event", "event_id"),
+)
+
+footage_view = Table(  # the audit log of looks at footage
+    "footage_view",
+    metadata,
+    Column("view_id", BigInteger, Identity(), primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("username", Text, nullable=False),
+    _time("at"),
+    Index("footage_view_event", "event_id", "at"),
 )
 
 review_action = Table(  # the audit log: who did what to an event, for ever

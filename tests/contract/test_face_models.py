@@ -10,7 +10,7 @@ from tests.unit.vision.stories import CLIP, MAX_PIXELS, drawn
 from vision.core.eyes import measure_aspect_ratio
 from vision.core.seat import Box
 from vision.frames import Picture, decode_picture
-from vision.models import MediapipeFaces, ScriptedFaces, _without_chatter
+from vision.models import MediapipeFaces, ScriptedFaces, without_chatter
 
 AWAKE, SHUT = "000178.jpg", "000226.jpg"
 EMPTY = Picture(np.zeros((480, 640, 3), np.uint8))
@@ -136,7 +136,7 @@ def test_library_is_quiet_and_what_others_say_is_not_lost(capfd):
     model.close()
     assert capfd.readouterr().err == ""
 
-    with _without_chatter():
+    with without_chatter():
         os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nE0000 out of memory\n 50 %\r 60 %")
     assert capfd.readouterr().err == "E0000 out of memory\n 50 %\r 60 %"
 

@@ -138,10 +138,18 @@ def test_two_processes_that_migrate_at_once_both_succeed(servers, server_url: st
 
 
 def test_columnar_rows_come_back_as_they_went_in(database: Engine, media: LocalMedia) -> None:
-    seen = pa.table(
-        [positions(2)["time"], ["van-1"] * 2, ["driver"] * 2, [True, False], [0.5, None], [None, None], [1.5, 2.5]],
-        schema=OBSERVATION_SCHEMA,
-    )
+    columns = {
+        "time": positions(2)["time"],
+        "vehicle_id": ["van-1"] * 2,
+        "camera": ["driver"] * 2,
+        "face_found": [True, False],
+        "eye_openness": [0.5, None],
+        "speed_mps": [1.5, 2.5],
+        "record_offset": [2**40, None],
+        "yawn": [None, 0.25],
+    }
+    values = [columns.get(name, [None, None]) for name in OBSERVATION_SCHEMA.names]
+    seen = pa.table(values, schema=OBSERVATION_SCHEMA)
     sent = {"position": positions(1000), "motion": motion(100), "observation": seen}
     with database.begin() as connection:
         write(connection, Outputs(positions(1000), motion(100), seen), media, GROUP)

@@ -47,9 +47,10 @@ def test_driver_who_nods_off_is_in_the_inbox_with_a_still(bus, database, setting
     assert (event["kind"], event["severity"], event["driver_id"]) == ("sleep", "high", "anna")
     assert (event["end_at"] - event["start_at"]).total_seconds() == 3.8
     assert event["review_state"] == "needs_review"
-    (footage,) = rows(database, tables.event_media)
-    assert footage["event_id"] == event["event_id"]
-    assert Image.open(io.BytesIO(media.read(footage["path"]))).size == (64, 64)
+    blurred, shown = sorted(rows(database, tables.event_media), key=lambda row: row["shows_driver"])
+    assert {row["event_id"] for row in (blurred, shown)} == {event["event_id"]}
+    assert [row["shows_driver"] for row in (blurred, shown)] == [False, True]
+    assert Image.open(io.BytesIO(media.read(blurred["path"]))).size == (64, 64)
     assert len(rows(database, tables.observation)) == len(frames)
     assert [letter["reason"] for letter in rows(database, tables.dead_letter)] == ["frame_not_jpeg"]
     assert {due["driver_id"] for due in rows(database, tables.score_due)} == {"anna"}

@@ -49,6 +49,11 @@ def learn_place(usual: Box | None, face: Box) -> Box:
     return Box(*(old + MEMORY * (new - old) for old, new in zip(_sides(usual), _sides(face), strict=True)))
 
 
+def is_near(face: Box, usual: Box, widths: float) -> bool:
+    """Whether the centres are at most so many widths and heights of the usual face apart."""
+    return _distance(face, usual) <= widths
+
+
 def _distance(face: Box, usual: Box) -> float:
     """Between the centres, in widths and heights of the usual face."""
     width, height = max(usual.right - usual.left, 1e-6), max(usual.bottom - usual.top, 1e-6)

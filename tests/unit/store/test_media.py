@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 
-from infra.store.media import LocalMedia, MediaPathError, MissingMedia
+from infra.store.media import LocalMedia, MediaPathError, MediaStore, MissingMedia, ObjectMedia
 
 
 def test_what_is_written_is_read_and_writing_again_changes_nothing(media: LocalMedia) -> None:
@@ -70,3 +71,27 @@ def test_footage_older_than_its_retention_goes_and_the_rest_stays(media: LocalMe
         os.utime(media.root / name, (then, then))
     assert media.delete_older(age_s=50) == 1
     assert [path.name for path in media.root.iterdir()] == ["new.jpg"]
+
+
+@pytest.fixture(params=["folder", "object store"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> MediaStore:
+    return LocalMedia(tmp_path) if request.param == "folder" else ObjectMedia(f"memory://{uuid.uuid4()}/footage")
+
+
+def test_a_folder_and_an_object_store_keep_the_same_promises(store: MediaStore) -> None:
+    store.write("events/ab/clip.mp4", b"first")
+    store.write("events/ab/clip.mp4", b"longer now")
+    store.write("events/ab/still.jpg", b"jpeg")
+    assert store.read("events/ab/clip.mp4") == b"longer now"
+    for path in ("", "..", "../x", "/etc/passwd", "a/../../b", "a\\b", "a\0b", "events"):
+        for act in (store.read, store.delete, lambda each: store.write(each, b"x")):
+            with pytest.raises(MediaPathError):
+                act(path)
+    store.delete("events/ab/still.jpg")
+    store.delete("events/ab/still.jpg")
+    with pytest.raises(MissingMedia):
+        store.read("events/ab/still.jpg")
+    assert store.delete_older(3600) == 0
+    assert store.delete_older(-3600) == 1
+    with pytest.raises(MissingMedia):
+        store.read("events/ab/clip.mp4")

@@ -32,8 +32,9 @@ def test_driver_who_nods_off_is_one_event_with_the_frame_that_fired_it():
     assert (event.driver_id, event.speed_mps, event.peak_unit) == ("anna", 20.0, "s")
     assert event.peak == pytest.approx(3.8)
     assert 0 < event.confidence <= 1
-    ((path, time_us, content),) = media
+    (path, time_us, _), (driver_path, _, content) = media
     assert str(event.event_id) in path
+    assert driver_path.endswith("still-driver.jpg")
     assert time_us == start_us + 1_000_000, "the frame at which a closure became a microsleep"
     assert abs(Image.open(io.BytesIO(content)).getpixel((9, 9))[0] - SHUT) < 5
 
@@ -67,7 +68,8 @@ def test_other_cameras_are_counted_and_not_looked_at():
     step = VisionStep(ScriptedFaces(never), 1_000_000)
     prepared = step.prepare(deliveries([frame(0, b"not even a jpeg", camera=Camera.ROAD)]))
     _, (outputs,) = run(step, prepared)
-    assert outputs.observations is None
+    (row,) = outputs.observations.to_pylist()
+    assert (row["camera"], row["face_found"], row["record_offset"]) == ("road", False, 0), "where it lies, for clips"
     assert outputs.counts == {("van", "frames_other_camera"): 1}
 
 
