@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
+from dashboard import cab_words
 from dashboard.core.review import CONTESTED, Action, DismissalReason, Role
 from infra.contracts.events import EventKind, ReviewState, Severity
 
@@ -154,6 +155,8 @@ class Words:
                 return f"{100 * peak:.0f} % of a minute"
             case "s":
                 return f"{peak:.1f} s"
+            case "yawns":
+                return f"{peak:.0f} yawns"
             case _:
                 return f"{peak:.2f} {unit}"
 
@@ -245,12 +248,8 @@ def summary(word: str, peak: float, unit: str, evidence: Numbers, words: Words) 
             frames = _number(evidence, "frames_shut")
             seen = f", seen on {frames:.0f} frames" if frames else ""
             return f"Eyes closed for {peak:.1f} s{seen}."
-        case "drowsiness":
-            at = _number(evidence, "drowsy_at")
-            line = f"; drowsy from {100 * at:.0f} %" if at else ""
-            return f"Eyes at least 80 % closed for {100 * peak:.0f} % of a minute (PERCLOS){line}."
         case _:
-            return f"{kind(word)}: {words.peak(peak, unit)}."
+            return cab_words.describe(word, peak, evidence) or f"{kind(word)}: {words.peak(peak, unit)}."
 
 
 def _harsh(word: str, peak: float, evidence: Numbers) -> str:
@@ -313,9 +312,10 @@ EVIDENCE_WORDS = {
     "caution_at": "Caution from",
     "drowsy_at": "Drowsy from",
     "perclos": "PERCLOS",
+    **cab_words.EVIDENCE,
 }
 _LISTS = {"labels", "context"}
-_SHARES = {"perclos_peak", "caution_at", "drowsy_at", "perclos"}
+_SHARES = {"perclos_peak", "caution_at", "drowsy_at", "perclos"} | cab_words.SHARES
 
 
 def evidence_rows(evidence: Numbers, words: Words) -> list[tuple[str, str]]:

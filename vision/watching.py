@@ -18,9 +18,6 @@ from vision.sources import Shot, Unreadable
 DRIVING_MPS = 80 / 3.6
 """Assumed where a source has no speed: above every rule's gate, so that everything is judged."""
 
-_SETTLED_US = 61_000_000
-"""An event that has not been told again for so long is over: rules tell a long one every minute."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
@@ -60,23 +57,17 @@ Looker = Callable[[Sequence[Picture]], list[Look]]
 class _Events:
     """Findings by what stays the same of them, until they are over."""
 
-    _open: dict[tuple[str, int], tuple[int, Finding]] = field(default_factory=dict)
+    _open: set[tuple[str, int]] = field(default_factory=set)
 
-    def tell(self, findings: Iterable[Finding], now_us: int) -> Iterator[Happened]:
+    def tell(self, findings: Iterable[Finding]) -> Iterator[Happened]:
         for finding in findings:
             key = (str(finding.family), finding.start_us)
-            if key not in self._open:
-                yield Happened(finding, over=False)
-            self._open[key] = (now_us, finding)
-        for key, (told_us, finding) in list(self._open.items()):
-            if now_us - told_us > _SETTLED_US:
-                del self._open[key]
+            if finding.ends:
+                self._open.discard(key)
                 yield Happened(finding, over=True)
-
-    def end(self) -> list[Happened]:
-        left = sorted((finding for _, finding in self._open.values()), key=lambda finding: finding.start_us)
-        self._open.clear()
-        return [Happened(finding, over=True) for finding in left]
+            elif key not in self._open:
+                self._open.add(key)
+                yield Happened(finding, over=False)
 
 
 def watch_in_time(
@@ -97,7 +88,7 @@ def judge_in_time(
     looks: Iterable[tuple[Shot, Look | Unreadable]], state: DriverState, speed_mps: float | None = None
 ) -> Iterator[Told]:
     """The rules over what was seen, in the order of the pictures' times."""
-    events, now_us = _Events(), 0
+    events = _Events()
     for shot, look in looks:
         if isinstance(look, Unreadable):
             yield Missed(shot, look)
@@ -107,10 +98,9 @@ def judge_in_time(
         state, judgement = follow(state, make_glance(now_us, speed, look))
         learned = state.baseline.learned_us / LEARNING_US
         yield Seen(shot, look, judgement.openness, judgement.perclos, learned, speed, judgement.too_sparse)
-        yield from events.tell(judgement.findings, now_us)
+        yield from events.tell(judgement.findings)
     _, ended = finish(state)
-    yield from events.tell(ended.findings, now_us)
-    yield from events.end()
+    yield from events.tell(sorted(ended.findings, key=lambda finding: finding.start_us))
 
 
 def watch_stills(shots: Iterable[Shot], eyes: Eyes, heads: Sequence[Head]) -> Iterator[Seen | Missed]:

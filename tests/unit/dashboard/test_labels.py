@@ -128,3 +128,56 @@ def test_a_name_is_never_markdown(name: str) -> None:
     bare = re.sub(r"\\[!-/:-@\[-`{-~]", "", written)
     assert not re.search(r"[!-/:-@\[-`{-~\n]", bare)
     assert written.replace("\\", "") == " ".join(name.split())
+
+
+@pytest.mark.parametrize(
+    ("kind", "peak", "unit", "evidence", "sentence"),
+    [
+        (
+            "drowsiness",
+            0.12,
+            "share",
+            {"level": 2, "yawns": 3, "nods": 1},
+            "Drowsiness level 2: eyes at least 80 % closed for 12 % of a minute (PERCLOS), 3 yawns, 1 nod.",
+        ),
+        ("yawning", 3, "yawns", {"window_s": 600}, "Yawned 3 times within 10 min."),
+        (
+            "head_nod",
+            1.4,
+            "s",
+            {"lowest_pitch_deg": -24.6, "eyes_closing": True},
+            "Head down for 1.4 s, 25° below the usual pose, while the eyes were closing.",
+        ),
+        ("distraction", 3.6, "s", {"way": "long"}, "Looked away from the road for 3.6 s (Euro NCAP: from 3 s)."),
+        ("distraction", 4.0, "s", {"way": "down"}, "Looked down away from the road for 4.0 s (Euro NCAP: from 3 s)."),
+        (
+            "distraction",
+            11.2,
+            "s",
+            {"way": "repeated"},
+            "Looked away again and again: 11.2 s within 30 s (Euro NCAP: from 10 s).",
+        ),
+        (
+            "phone_use",
+            5.5,
+            "s",
+            {"looks": 11, "mean_probability": 0.93},
+            "A phone in the hand for 5.5 s, seen on 11 looks, 93 % sure.",
+        ),
+        ("smoking", 20, "s", {}, "A cigarette for 20.0 s."),
+        ("drinking", 4, "s", {"looks": 8}, "Ate or drank for 4.0 s, seen on 8 looks."),
+        ("no_seat_belt", 61, "s", {"belt_switch": "unknown"}, "Drove for 61 s without a seat belt."),
+        (
+            "no_seat_belt",
+            61,
+            "s",
+            {"belt_switch": "unbuckled", "seen_by": "camera"},
+            "Drove for 61 s without a seat belt; the vehicle's switch says so too.",
+        ),
+        ("camera_obstructed", 9, "s", {"reason": "nobody"}, "No driver was to be seen while driving, for 9 s."),
+    ],
+)
+def test_what_the_drivers_camera_saw_is_a_sentence(
+    kind: str, peak: float, unit: str, evidence: dict[str, object], sentence: str
+) -> None:
+    assert summary(kind, peak, unit, evidence, METRIC) == sentence

@@ -82,7 +82,8 @@ class Drowsiness:
         if not level and state.episode is None:
             return DrowsinessState(signs, since_us, peak), NOTHING
         fresh = bool(sample.signs) or since_us is not None
-        seen = _read(points, signs, since_us, peak, now_us) if level >= LEVEL and fresh else None
+        share = max(peak, sample.perclos or 0.0)
+        seen = _read(points, signs, since_us, share, now_us) if level >= LEVEL and fresh else None
         episode, told = hold(PLAN, state.episode, seen, sample)
         return DrowsinessState(signs, since_us, peak, level, episode), Said(told) if told else NOTHING
 
@@ -122,7 +123,7 @@ def _count(signs: tuple[tuple[int, Sign], ...], now_us: int, peak: float) -> dic
 
 
 def _read(
-    points: Mapping[str, int], signs: tuple[tuple[int, Sign], ...], since_us: int | None, peak: float, now_us: int
+    points: Mapping[str, int], signs: tuple[tuple[int, Sign], ...], since_us: int | None, share: float, now_us: int
 ) -> Evidence:
     level = sum(points.values())
     starts = [time_us for time_us, sign in signs if str(sign) in points and time_us >= now_us - WEIGHTS[sign].window_us]
@@ -130,12 +131,12 @@ def _read(
     return Evidence(
         min(starts + ([] if since_us is None else [since_us])),
         now_us,
-        peak,
+        share,
         Severity.HIGH if level >= HIGH_LEVEL else Severity.MODERATE,
         min(0.6 + 0.1 * len(points), 0.95),
         {
             "level": level,
-            "perclos_peak": round(peak, 4),
+            "perclos_peak": round(share, 4),
             "window_s": 60,
             "caution_at": CAUTION,
             "drowsy_at": DROWSY,
