@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 
 import altair as alt
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 
 from dashboard.labels import Words
 from dashboard.theme import EVENT, LIMIT, MUTED, TRACE
+from scoring.trends import Point
 
 G_MPS2 = 9.80665
 _M_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6,371 km
@@ -49,21 +50,30 @@ def _map(track: pd.DataFrame, marks: pd.DataFrame, words: Words) -> alt.LayerCha
     frame, scale = _frame_and_scale(places, words)
     layers = [
         alt.Chart(frame).mark_point(opacity=0).encode(longitude="lon:Q", latitude="lat:Q"),
-        _path(track, words),
-        alt.Chart(marks)
-        .mark_point(size=190, filled=True, color=EVENT, stroke="white", strokeWidth=1.6, opacity=1)
-        .encode(longitude="lon:Q", latitude="lat:Q", tooltip=[alt.Tooltip("what:N", title="Event")]),
+        *_path(track, words),
+        *_marks(marks),
         *_scale_bar(scale),
     ]
     return alt.layer(*layers).project(type="mercator").properties(height=_MAP_HEIGHT)
 
 
-def _path(track: pd.DataFrame, words: Words) -> alt.Chart:
+def _marks(marks: pd.DataFrame) -> list[alt.Chart]:
+    """A layer without rows would make Vega complain of an infinite extent."""
+    if marks.empty:
+        return []
+    points = alt.Chart(marks).mark_point(size=190, filled=True, color=EVENT, stroke="white", strokeWidth=1.6, opacity=1)
+    tip = [alt.Tooltip("what:N", title="Event")]
+    return [points.encode(longitude="lon:Q", latitude="lat:Q", tooltip=tip)]
+
+
+def _path(track: pd.DataFrame, words: Words) -> list[alt.Chart]:
     steps = track[["lat", "lon", "speed_mps"]].copy()
     steps["lat2"], steps["lon2"] = steps["lat"].shift(-1), steps["lon"].shift(-1)
     steps["speed"] = steps["speed_mps"] * words.speed_factor
     steps = steps.iloc[:-1].dropna(subset=["lat2", "lon2"])
-    return (
+    if steps.empty:
+        return []
+    path = (
         alt.Chart(steps[["lat", "lon", "lat2", "lon2", "speed"]])
         .mark_rule(strokeWidth=4, strokeCap="round")
         .encode(
@@ -75,6 +85,7 @@ def _path(track: pd.DataFrame, words: Words) -> alt.Chart:
             tooltip=[alt.Tooltip("speed:Q", title=words.speed_unit, format=".0f")],
         )
     )
+    return [path]
 
 
 def _frame_and_scale(places: pd.DataFrame, words: Words) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -150,7 +161,8 @@ def acceleration_trace(
     if len(motion):
         layers += _seconds_of_motion(motion, axis, start)
     lines = pd.DataFrame({"g": list(thresholds_g)})
-    layers.append(alt.Chart(lines).mark_rule(color=LIMIT, strokeDash=[6, 4], strokeWidth=1.6).encode(alt.Y("g:Q")))
+    if thresholds_g:
+        layers.append(alt.Chart(lines).mark_rule(color=LIMIT, strokeDash=[6, 4], strokeWidth=1.6).encode(alt.Y("g:Q")))
     return alt.layer(*layers).properties(height=_HEIGHT)
 
 
@@ -182,13 +194,28 @@ def _seconds(times: pd.Series[pd.Timestamp], start: datetime) -> pd.Series[float
 # --- drivers and trips ------------------------------------------------------------------------------------
 
 
-def score_trend(days: Sequence[date], values: Sequence[float | None]) -> alt.LayerChart:
-    data = pd.DataFrame({"day": [d.isoformat() for d in days], "score": values}).dropna()
-    x = alt.X("day:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True))
+def score_trend(points: Sequence[Point]) -> alt.LayerChart:
+    """A score as it stood at the end of each day, with its interval."""
+    known = [point for point in points if point.result.value is not None]
+    data = pd.DataFrame(
+        {
+            "day": pd.to_datetime([point.day for point in known], utc=True),
+            "score": [point.result.value for point in known],
+            "low": [point.result.low for point in known],
+            "high": [point.result.high for point in known],
+        }
+    )
+    axis = alt.Axis(format="%-d %b", labelAngle=0, labelOverlap=True, tickCount=alt.TimeIntervalStep("day", 1))
+    x = alt.X("day:T", title=None, scale=alt.Scale(type="utc"), axis=axis)
     y = alt.Y("score:Q", title="score", scale=alt.Scale(domain=[0, 100]))
-    base = alt.Chart(data).encode(x, y, tooltip=["day:O", alt.Tooltip("score:Q", format=".1f")])
+    tip = [alt.Tooltip("day:T", format="%a %-d %b %Y")]
+    tip += [alt.Tooltip(f"{name}:Q", format=".0f") for name in ("score", "low", "high")]
+    base = alt.Chart(data).encode(x, y, tooltip=tip)
+    low = alt.Y("low:Q", title="score")
+    band = alt.Chart(data).mark_area(color=TRACE, opacity=0.18).encode(x, low, alt.Y2("high:Q"))
     line = base.mark_line(color=TRACE, strokeWidth=2)
-    return alt.layer(line, base.mark_point(color=TRACE, filled=True, size=60, opacity=1)).properties(height=_HEIGHT)
+    marks = base.mark_point(color=TRACE, filled=True, size=45, opacity=1)
+    return alt.layer(band, line, marks).properties(height=_HEIGHT)
 
 
 def bars(labels: Sequence[str], values: Sequence[float], title: str) -> alt.Chart:
@@ -212,9 +239,10 @@ def speed_over_time(track: pd.DataFrame, events: pd.DataFrame, words: Words) -> 
     marks = pd.DataFrame({"time": _wall(events["time"], words), "what": events["what"]})
     x = alt.X("time:T", scale=alt.Scale(type="utc"), title=None, axis=alt.Axis(format="%H:%M"))
     line = alt.Chart(data).mark_line(color=TRACE, strokeWidth=1.6)
-    rules = alt.Chart(marks).mark_rule(color=EVENT, strokeWidth=2)
-    y = alt.Y("speed:Q", title=words.speed_unit)
-    return alt.layer(line.encode(x, y), rules.encode(x, tooltip=["what:N"])).properties(height=_HEIGHT)
+    layers = [line.encode(x, alt.Y("speed:Q", title=words.speed_unit))]
+    if len(marks):
+        layers.append(alt.Chart(marks).mark_rule(color=EVENT, strokeWidth=2).encode(x, tooltip=["what:N"]))
+    return alt.layer(*layers).properties(height=_HEIGHT)
 
 
 def _wall(times: pd.Series[pd.Timestamp], words: Words) -> pd.Series[pd.Timestamp]:

@@ -68,9 +68,13 @@ def dismissal(seen: Seen, done: Done) -> None:
     def ask() -> None:
         with st.form("dismissal", border=False):
             st.write("A dismissed event does not count in any score. The driver sees the reason.")
-            reason = st.radio("Reason", list(DismissalReason), format_func=labels.REASONS.__getitem__, key="reason")
+            reasons = list(DismissalReason)
+            reason = st.radio("Reason", reasons, None, format_func=labels.REASONS.__getitem__, key="reason")
             comment = st.text_area("Comment", max_chars=LONGEST_COMMENT, key="dismissal-comment")
-            if st.form_submit_button("Dismiss", type="primary"):
+            chosen = st.form_submit_button("Dismiss", type="primary")
+            if chosen and reason is None:
+                st.error("Choose a reason.", icon=":material/error:")
+            elif chosen:
                 take(seen, Decision(Action.DISMISS, reason, comment), done)
 
     several = f"{len(seen)} events" if len(seen) > 1 else "this event"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import PurePosixPath
-from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -18,8 +17,11 @@ from dashboard.door import FOOTAGE
 from dashboard.labels import Words
 from infra.contracts.events import ReviewState, Severity
 from infra.store.queries import ActionRow, EventRow
+from scoring.core.formulas.account import OVER, PEERS_WORD, Line
+from scoring.core.formulas.expected_risk import LEAST_DISTANCE_M
+from scoring.core.formulas.port import Result, State
 
-_LEDGER_SUM = "Score"
+TOO_LITTLE = "Too little driving yet"
 _MARKS = re.compile(r"([!-/:-@\[-`{-~])")  # ASCII punctuation, which Markdown lets a backslash escape
 
 
@@ -92,53 +94,81 @@ def _action(action: ActionRow, words: Words) -> str:
     )
 
 
-def score_figure(value: float | None, caption: str) -> str:
-    if value is None:
-        return f'<div class="rs-score"><b>–</b> <span class="rs-muted">{escape(caption)}: nothing driven</span></div>'
-    word, (light, dark) = theme.band(value)
+def score_figure(result: Result, words: Words) -> str:
+    """A score, large, with its interval and what it is worth."""
+    if result.value is None:
+        return '<div class="rs-score"><b>–</b> <span class="rs-muted">Nothing was driven</span></div>'
+    word, colours = score_band(result)
+    light, dark = colours
+    said = f"{_interval(result)}, with 90 % certainty"
+    if result.state is State.TOO_LITTLE_DRIVING:
+        said += f"<br>It means something from {words.distance(LEAST_DISTANCE_M)} on"
     return (
-        f'<div class="rs-score"><b style="color: light-dark({light}, {dark})">{value:.0f}</b>'
-        f"<span>{tag(word, (light, dark))}<br><span class='rs-muted rs-small'>{escape(caption)}</span></span></div>"
+        f'<div class="rs-score"><b style="color: light-dark({light}, {dark})">{result.value:.0f}</b>'
+        f"<span>{tag(word, colours)}<br><span class='rs-muted rs-small'>{said}</span></span></div>"
     )
 
 
-def ledger_table(ledger: Sequence[Mapping[str, Any]], value: float | None) -> str:
-    """What was taken off and why; the points of all lines and 100 add up to the score, which ends at 0."""
-    lines = [("Start", "", 100.0)]
-    lines += [(_ledger_label(str(line["what"])), str(line["why"]), float(line["points"])) for line in ledger]
-    total = sum(points for _, _, points in lines)
+def score_number(result: Result) -> str:
+    """The same, small, for a list."""
+    if result.value is None:
+        return '<span class="rs-number rs-muted">–</span>'
+    word, (light, dark) = score_band(result)
+    return (
+        f'<span class="rs-number" style="color: light-dark({light}, {dark})">{result.value:.0f}</span>'
+        f'<br><span class="rs-small" style="color: light-dark({light}, {dark})">{word}</span>'
+    )
+
+
+def score_band(result: Result) -> tuple[str, tuple[str, str]]:
+    """The word and the colours of a score; quiet ones where there is too little driving."""
+    if result.state is State.TOO_LITTLE_DRIVING:
+        return TOO_LITTLE, theme.STATE_COLOURS[ReviewState.REVIEWED]
+    return theme.band(result.value or 0.0)
+
+
+def _interval(result: Result) -> str:
+    return "" if result.low is None or result.high is None else f"{result.low:.0f} to {result.high:.0f}"
+
+
+def interval_bar(result: Result) -> str:
+    """Where a score truly lies, from 0 to 100: a bar, and the score on it."""
+    if result.value is None or result.low is None or result.high is None:
+        return ""
+    width, height = 110, 28
+    low, at, high = (4 + value / 100 * (width - 8) for value in (result.low, result.value, result.high))
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
+        f'<rect x="4" y="13" width="{width - 8}" height="2" fill="{theme.MUTED}" opacity="0.5"/>'
+        f'<rect x="{low:.1f}" y="10" width="{high - low:.1f}" height="8" rx="4" fill="{theme.TRACE}" opacity="0.35"/>'
+        f'<circle cx="{at:.1f}" cy="14" r="5" fill="{theme.TRACE}"/></svg>'
+    )
+    name = f"Score between {_interval(result)}"
+    return f'<img alt="{name}" title="{name}" src="data:image/svg+xml,{quote(drawing)}">'
+
+
+def ledger_table(lines: Sequence[Line], value: float | None) -> str:
+    """What was taken off and why; the points of all lines and 100 add up to the score."""
+    rows = [("Start", "", 100.0)] + [(_ledger_label(line), line.why, line.points) for line in lines]
     body = "".join(
         f'<tr><td>{escape(what)}<br><span class="rs-muted rs-small">{escape(why)}</span></td>'
-        f'<td class="n">{points:+.2f}</td></tr>'
-        for what, why, points in lines
+        f'<td class="n">{_points(points)}</td></tr>'
+        for what, why, points in rows
     )
-    floor = " (not below 0)" if total < 0 else ""
-    end = "–" if value is None else f"{value:.2f}"
-    foot = f'<tr><td>{_LEDGER_SUM}{floor}</td><td class="n">{end}</td></tr>'
+    end = "–" if value is None else f"{value:.1f}"
+    foot = f'<tr><td>Score</td><td class="n">{end}</td></tr>'
     return f'<table class="rs-ledger"><tr><th>What</th><th class="n">Points</th></tr>{body}{foot}</table>'
 
 
-def _ledger_label(what: str) -> str:
-    """`harsh_brake.high` and `speeding.light`, in words."""
-    word, _, grade = what.partition(".")
-    return f"{labels.kind(word)}, {grade}" if grade else labels.kind(word)
+def _points(points: float) -> str:
+    return f"{points:+.1f}" if abs(points) >= 0.1 else f"{points:+.2f}"
 
 
-def sparkline(values: Sequence[float | None]) -> str:
-    """A trend of scores, 0 to 100, as a small drawing; a dot for one value."""
-    known = [(i, v) for i, v in enumerate(values) if v is not None]
-    if not known:
-        return ""
-    width, height, last = 110, 28, max(len(values) - 1, 1)
-    points = [(4 + i / last * (width - 8), height - 3 - v / 100 * (height - 6)) for i, v in known]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    x, y = points[-1]
-    drawing = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
-        f'<polyline points="{line}" fill="none" stroke="{theme.TRACE}" stroke-width="1.8"/>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.8" fill="{theme.TRACE}"/></svg>'
-    )
-    return f'<img alt="Trend of the score" src="data:image/svg+xml,{quote(drawing)}">'
+def _ledger_label(line: Line) -> str:
+    if line.what == PEERS_WORD:
+        return "Not known yet"
+    word = "Over the limit" if line.what == OVER else labels.kind(line.what)
+    return f"{word}, {line.grade}" if line.grade else word
 
 
 def empty(icon: str, title: str, advice: str) -> None:

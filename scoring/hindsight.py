@@ -1,4 +1,4 @@
-"""Judges a recorded drive whole: no service, no database, and with the mounting known from its first sample."""
+"""Judges a recorded drive whole: no service, no database, and with what the whole drive tells of its device."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from infra.contracts.events import ReviewState, SafetyEvent, Trip, TripStatus
-from infra.contracts.telemetry import Float64, GpsSamples, ImuFrame, ImuSamples, Int64, TelemetryBatch, take
+from infra.contracts.events import SafetyEvent, Trip, TripStatus
+from infra.contracts.telemetry import Float64, GpsSamples, ImuSamples, Int64, TelemetryBatch, take
 from infra.drives import Drive
-from scoring.core import orientation, samples
+from scoring.core import samples
+from scoring.core.believed import Believed, How, believe
+from scoring.core.exposure import exposures_of, incidents_of
+from scoring.core.formulas.port import Result
+from scoring.core.formulas.table import OURS
+from scoring.core.formulas.tally import Tally, tally
+from scoring.core.gps_motion import motion_of, without_held
 from scoring.core.health import Health, examine
-from scoring.core.orientation import Mounting, Rotation
+from scoring.core.orientation import KnownAxes
 from scoring.core.pipeline import Found, fold_batch, fold_silence
 from scoring.core.rules import SECOND_US, Rules
-from scoring.core.samples import ACCEL_LSB_MPS2, MISSING
-from scoring.core.score import BANDS, Exposure, Incident, Score, score
+from scoring.core.samples import ACCEL_LSB_MPS2, MISSING, ImuRing
 from scoring.core.state import VehicleState
 
 BATCH_US = 10 * SECOND_US
 _ALWAYS_US = -(2**62)
+_LEAST_LAG_S = 0.25  # less is not known so well
+_UNSURE_DEG = 10.0  # of axes that are declared to be the compass's, and that GPS could not confirm
+_RESTORED_CONFIDENCE = 0.6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,18 +42,52 @@ class Signals:
     speed_mps: Float64
 
 
+NO_SIGNALS = Signals(np.zeros(0, np.int64), *(np.zeros(0) for _ in range(4)))
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A score with what it is of: ``of`` is trip, drive or driver."""
+
+    of: str
+    name: str
+    driven: Tally
+    result: Result
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Everything about one drive. ``rotations``: those in force, each from its ``since_us``; empty where unknown."""
+    """Everything about one drive. ``gps_held``: rows that only repeated a fix."""
 
     drive: Drive
     rules: Rules
     trips: Sequence[Trip]
     events: Sequence[SafetyEvent]
-    score: Score
-    rotations: Sequence[Rotation]
+    believed: Believed = field(repr=False)
+    gps_held: int
     health: Health
     signals: Signals = field(repr=False)
+
+    @property
+    def score(self) -> Scored:
+        """Of the whole drive."""
+        return _scored("drive", str(self.drive.folder), self.trips, self.events)
+
+    @property
+    def trip_scores(self) -> list[Scored]:
+        return [_scored("trip", str(trip.trip_id), [trip], self.events) for trip in self.trips]
+
+
+def score_drivers(judged: Sequence[Judged]) -> list[Scored]:
+    """One score for every driver that the drives name, over all of them."""
+    named: dict[str, list[Judged]] = {}
+    for one in judged:
+        if one.drive.manifest.driver_id is not None:
+            named.setdefault(one.drive.manifest.driver_id, []).append(one)
+    return [
+        _scored("driver", driver, [t for one in mine for t in one.trips], [e for one in mine for e in one.events])
+        for driver, mine in sorted(named.items())
+    ]
 
 
 def judge_drive(drive: Drive, rules: Rules) -> Judged:
@@ -54,26 +96,31 @@ def judge_drive(drive: Drive, rules: Rules) -> Judged:
     Raises:
         DriveError: its files cannot be read.
     """
-    gps, imu = drive.gps(strict=False), drive.imu(strict=False)
-    batches = list(_batches(drive, gps, imu))
-    rotations: list[Rotation] = []
-    if drive.manifest.imu_frame is not ImuFrame.VEHICLE:
-        rotations = _run(batches, VehicleState(), rules)[1]
-    start = _known_from_the_start(drive, rotations)
-    found, rotations = _run(batches, start, rules)
-    trips = _ended(found.trips)
-    events = sorted(found.events, key=lambda event: (event.start_us, event.kind))
-    in_frame = drive.manifest.imu_frame is ImuFrame.VEHICLE
+    recorded, imu = drive.gps(strict=False), drive.imu(strict=False)
+    gps, held = without_held(recorded)
+    believed = believe(gps, imu, drive.manifest.imu_frame)
+    gps = _on_time(gps, believed)
+    ring, _ = samples.quantise(believed.imu, _ALWAYS_US)
+    found = _run(list(_batches(drive, gps, imu)), _axes(ring, believed), drive, rules)
+    events = [_explained(event, believed) for event in found.events]
     return Judged(
         drive=drive,
         rules=rules,
-        trips=trips,
-        events=events,
-        score=_score(trips, events),
-        rotations=rotations,
+        trips=_ended(found.trips),
+        events=sorted(events, key=lambda event: (event.start_us, event.kind)),
+        believed=believed,
+        gps_held=held,
         health=examine(gps, imu, found.counts),
-        signals=_signals(gps, imu, rotations, in_frame),
+        signals=_signals(gps, ring),
     )
+
+
+def _on_time(gps: GpsSamples, believed: Believed) -> GpsSamples:
+    """Fixes at the time they are of, where the drive tells how late they came."""
+    lag_s = believed.lag_s or 0.0
+    if abs(lag_s) < _LEAST_LAG_S:
+        return gps
+    return replace(gps, time_us=gps.time_us - round(lag_s * SECOND_US))
 
 
 def _batches(drive: Drive, gps: GpsSamples, imu: ImuSamples) -> Iterator[TelemetryBatch]:
@@ -95,25 +142,36 @@ def _batches(drive: Drive, gps: GpsSamples, imu: ImuSamples) -> Iterator[Telemet
         )
 
 
-def _run(batches: Sequence[TelemetryBatch], state: VehicleState, rules: Rules) -> tuple[Found, list[Rotation]]:
-    """What is found from a state on, and the rotations that were in force."""
-    found = Found(batches[0].vehicle_id if batches else "", rules)
-    rotations: list[Rotation] = []
+def _axes(ring: ImuRing, believed: Believed) -> KnownAxes:
+    known = None if believed.how is How.DECLARED else believed.error_deg or _UNSURE_DEG
+    return KnownAxes(ring, known)
+
+
+def _run(batches: Sequence[TelemetryBatch], axes: KnownAxes, drive: Drive, rules: Rules) -> Found:
+    state, found = VehicleState(), Found(drive.manifest.vehicle_id, rules, axes=axes)
     for batch in batches:
         state = fold_batch(state, batch, found)
-        current = state.mounting.current if state.mounting else None
-        if current is not None and current not in rotations:
-            rotations.append(current)
     fold_silence(state, found)
-    return found, rotations
+    return found
 
 
-def _known_from_the_start(drive: Drive, rotations: Sequence[Rotation]) -> VehicleState:
-    """A file can be read twice: what its first minutes teach holds for these minutes too."""
-    if not rotations:
-        return VehicleState()
-    known = replace(rotations[0], since_us=_ALWAYS_US)
-    return VehicleState(imu_device=drive.manifest.device_id, mounting=Mounting(current=known))
+def _explained(event: SafetyEvent, believed: Believed) -> SafetyEvent:
+    """With how far its evidence rests on what was made of the device's signal."""
+    source, evidence = event.evidence.get("source"), dict(event.evidence)
+    if source == "gps" and evidence.get("accelerometer") == "mounting not known":
+        held = any(start <= event.end_us and event.start_us <= end for start, end in believed.handled)
+        evidence["accelerometer"] = "device in a hand" if held else "mounting not known"
+    if source != "accelerometer" or believed.how is How.UNKNOWN:
+        return replace(event, evidence=evidence)
+    evidence["mounting"] = str(believed.how)
+    span = believed.span_at(event.start_us)
+    if span is not None and span.fitted is not None:
+        evidence["mounting_error_deg"] = round(span.fitted.error_deg, 1)
+    confidence = event.confidence
+    if believed.high_pass_s is not None:
+        evidence["restored"] = f"the device filters what lasts longer than {believed.high_pass_s:g} s: from GPS"
+        confidence = min(confidence, _RESTORED_CONFIDENCE)
+    return replace(event, evidence=evidence, confidence=confidence)
 
 
 def _ended(rows: Sequence[Trip]) -> list[Trip]:
@@ -121,37 +179,15 @@ def _ended(rows: Sequence[Trip]) -> list[Trip]:
     return sorted(last.values(), key=lambda trip: trip.start_us)
 
 
-def _score(trips: Sequence[Trip], events: Sequence[SafetyEvent]) -> Score:
-    exposures = [
-        Exposure(
-            str(trip.trip_id),
-            trip.vehicle_id,
-            trip.start_us,
-            trip.end_us,
-            trip.distance_m,
-            trip.driving_s,
-            trip.limit_known_s,
-            tuple(getattr(trip, f"over_{band}_s") for band in BANDS),
-        )
-        for trip in trips
-    ]
-    incidents = [Incident(e.vehicle_id, e.start_us, e.kind, e.severity, ReviewState.NEEDS_REVIEW) for e in events]
-    return score(exposures, incidents)
+def _scored(of: str, name: str, trips: Sequence[Trip], events: Sequence[SafetyEvent]) -> Scored:
+    driven = tally(exposures_of(trips), incidents_of(events))
+    return Scored(of, name, driven, OURS(driven))
 
 
-def _signals(gps: GpsSamples, imu: ImuSamples, rotations: Sequence[Rotation], in_frame: bool) -> Signals:
-    ring, _ = samples.quantise(imu, _ALWAYS_US)
-    counts = ring.counts
-    if not in_frame:
-        counts = np.full_like(ring.counts, MISSING)
-        for number, rotation in enumerate(rotations):
-            until_us = rotations[number + 1].since_us if number + 1 < len(rotations) else np.iinfo(np.int64).max
-            part = orientation.rotated(Mounting(current=rotation), ring).counts
-            inside = (ring.time_us >= rotation.since_us) & (ring.time_us < until_us)
-            counts[:, inside] = part[:, inside]
-    values = np.where(counts[:3] == MISSING, np.nan, counts[:3] * ACCEL_LSB_MPS2)
-    known = np.isfinite(gps.speed_mps)
+def _signals(gps: GpsSamples, ring: ImuRing) -> Signals:
+    values = np.where(ring.counts[:3] == MISSING, np.nan, ring.counts[:3] * ACCEL_LSB_MPS2)
+    motion = motion_of(gps)
     speed = np.full(len(ring), np.nan)
-    if known.any():
-        speed = np.interp(ring.time_us, gps.time_us[known], gps.speed_mps[known], left=np.nan, right=np.nan)
+    if len(motion.time_us):
+        speed = np.where(motion.known(ring.time_us), motion.speed(ring.time_us), np.nan)
     return Signals(ring.time_us, values[0], values[1], values[2], speed)

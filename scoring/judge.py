@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,18 +16,15 @@ from rich.console import Console
 
 from infra.clock import to_datetime
 from infra.contracts.events import JsonObject, SafetyEvent, Trip
-from infra.contracts.telemetry import ImuFrame
 from infra.drives import find_drives
 from infra.runtime.summary import Units
 from infra.settings import load
-from scoring.core.orientation import Rotation
+from scoring.calibrations import calibrations
 from scoring.core.rules import DEFAULT
-from scoring.hindsight import Judged, judge_drive
-from scoring.pages import show
+from scoring.hindsight import NO_SIGNALS, Judged, Scored, judge_drive, score_drivers
+from scoring.pages import show, show_drivers
 
 judge_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-
-_DECLARED = {"rotation": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], "quality": 1.0, "error_deg": 0.0}
 
 
 class Format(StrEnum):
@@ -48,17 +45,22 @@ def judge(
     Example: rumblestrip judge infra/demo --format jsonl
     """
     settings = load()
-    judged = (judge_drive(drive, DEFAULT) for drive in find_drives(drives))
+    judged: list[Judged] = []
     parts: list[pa.Table] = []
-    console = Console()
-    for one in judged:
+    units, console = Units.of(settings), Console()
+    for drive in find_drives(drives):
+        one = judge_drive(drive, DEFAULT)
         if format is Format.JSONL:
-            for line in lines(one):
-                typer.echo(orjson.dumps(line))
+            _print(lines(one))
         else:
-            show(one, Units.of(settings), console)
+            show(one, units, console)
         if signals:
             parts.append(_signal_table(one))
+        judged.append(replace(one, signals=NO_SIGNALS))  # the longest part, and no longer needed
+    if format is Format.JSONL:
+        _print({"type": "score"} | _score(scored) for scored in score_drivers(judged))
+    elif len(judged) > 1:
+        show_drivers(score_drivers(judged), units, console)
     if signals:
         pq.write_table(pa.concat_tables(parts), signals, compression="zstd")
 
@@ -66,39 +68,20 @@ def judge(
 def lines(judged: Judged) -> Iterator[JsonObject]:
     """What ``--format jsonl`` prints of one drive: objects with a ``type``, times as ISO 8601 in UTC."""
     own: JsonObject = {"drive": str(judged.drive.folder), "vehicle_id": judged.drive.manifest.vehicle_id}
-    for calibration in _calibrations(judged):
+    for calibration in calibrations(judged):
         yield {"type": "calibration"} | own | calibration
     for trip in judged.trips:
         yield {"type": "trip"} | own | _trip(trip)
     for event in judged.events:
         yield {"type": "event"} | own | _event(event)
-    yield {"type": "score"} | own | _score(judged)
-    yield {"type": "device_health"} | own | asdict(judged.health)
+    for scored in (judged.score, *judged.trip_scores):
+        yield {"type": "score"} | own | _score(scored)
+    yield {"type": "device_health"} | own | asdict(judged.health) | _device(judged)
 
 
-def _calibrations(judged: Judged) -> Iterator[JsonObject]:
-    """``rotation``: rows are the vehicle's forward, left and up in the device's axes; null where it is not known."""
-    frame = judged.drive.manifest.imu_frame
-    start = judged.drive.manifest.start.isoformat()
-    if frame is ImuFrame.VEHICLE:
-        yield _DECLARED | {"source": "declared", "since": start}
-        return
-    for rotation in judged.rotations:
-        yield _rotation(rotation, start)
-    if not judged.rotations:
-        why = "no accelerometer" if judged.health.imu_hz is None else "the drive does not tell"
-        yield {"rotation": None, "quality": 0.0, "error_deg": None, "source": why, "since": None}
-
-
-def _rotation(rotation: Rotation, start: str) -> JsonObject:
-    since = start if rotation.since_us < 0 else _iso(rotation.since_us)
-    return {
-        "rotation": rotation.matrix.tolist(),
-        "quality": round(1 / (1 + rotation.error_deg / 5), 3),
-        "error_deg": round(rotation.error_deg, 2),
-        "source": "learned",
-        "since": since,
-    }
+def _device(judged: Judged) -> JsonObject:
+    handled = [[_iso(start), _iso(end)] for start, end in judged.believed.handled]
+    return {"gps_held": judged.gps_held, "gps_lag_s": judged.believed.lag_s, "handled": handled}
 
 
 def _trip(trip: Trip) -> JsonObject:
@@ -123,16 +106,26 @@ def _event(event: SafetyEvent) -> JsonObject:
     }
 
 
-def _score(judged: Judged) -> JsonObject:
-    result = judged.score
+def _score(scored: Scored) -> JsonObject:
+    """``value`` is ``100 x scale / (scale + sum of the ledger's rates)``; ``interval`` holds it with 90 %."""
+    result, driven = scored.result, scored.driven
     return {
+        "of": scored.of,
+        "id": scored.name,
         "formula": result.formula,
         "value": result.value,
-        "interval": None,  # deductions do not have one
-        "distance_m": result.distance_m,
-        "driving_s": result.driving_s,
-        "ledger": [line.dump() for line in result.lines],
+        "interval": None if result.low is None else [result.low, result.high],
+        "state": str(result.state),
+        "distance_m": driven.distance_m,
+        "driving_s": driven.driving_s,
+        "scale": result.scale,
+        "ledger": [term.dump() for term in result.terms],
     }
+
+
+def _print(objects: Iterable[JsonObject]) -> None:
+    for line in objects:
+        typer.echo(orjson.dumps(line))
 
 
 def _iso(time_us: int) -> str:

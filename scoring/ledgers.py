@@ -1,5 +1,7 @@
 """The ledger of a score as a flat table: trips, events, terms and the score, enough to work it out in a spreadsheet.
 
+``defensive_driving`` counts the events in a state of recognition, which are given back.
+
 To work it out: ``exposure`` of a term is the sum of the trips' distance or time in its unit; ``count`` is the number
 of counted events of that name; of ``over_limit`` it is the trips' time in that band, less that of events that do not
 count, in seconds, or in spells of 30 s where the unit is hours; ``rate = count x weight / (exposure +
@@ -15,9 +17,9 @@ from typing import TextIO
 
 from infra.clock import to_datetime
 from infra.contracts.events import SCORED_STATES, JsonObject
+from scoring.core.exposure import BANDS, Exposure, Incident
 from scoring.core.formulas.port import Result, Term
 from scoring.core.formulas.tally import inside_trips
-from scoring.core.score import BANDS, Exposure, Incident
 from scoring.windows import Part
 
 OVER = tuple(f"over_{band}_s" for band in BANDS)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from infra.clock import to_datetime
 from infra.contracts.events import SafetyEvent, Severity
-from infra.contracts.telemetry import ImuFrame
 from infra.runtime.summary import Units
+from scoring.calibrations import mounting_words, remarks
+from scoring.core.formulas.account import OVER, PEERS_WORD, Line, account
+from scoring.core.formulas.expected_risk import LEAST_DISTANCE_M
+from scoring.core.formulas.port import State
 from scoring.core.rules import SECOND_US
-from scoring.hindsight import Judged
+from scoring.hindsight import Judged, Scored
 
 _COLOURS = {Severity.LOW: "cyan", Severity.MODERATE: "yellow", Severity.HIGH: "red", Severity.CRITICAL: "bold red"}
 
@@ -21,13 +26,24 @@ def show(judged: Judged, units: Units, console: Console) -> None:
     manifest = judged.drive.manifest
     console.rule(Text(f"{judged.drive.name}  {manifest.vehicle_name or manifest.vehicle_id}"), align="left")
     console.print(_driven(judged, units))
-    console.print(_score(judged))
-    for line in judged.score.lines:
-        console.print(f"  {line.points:+.2f}  {line.why}", style="dim")
+    console.print(_score(judged.score, units))
+    for line in account(judged.score.result, judged.score.driven, units.distance):
+        console.print(f"  {line.points:+6.1f}  {_name(line)}. {line.why}", style="dim")
     if judged.events:
         console.print(_events(judged, units))
     console.print(_device(judged), style="dim")
+    for remark in remarks(judged):
+        console.print(f"  {remark}", style="dim")
     console.print()
+
+
+def show_drivers(scores: Sequence[Scored], units: Units, console: Console) -> None:
+    """One line a driver, over all drives."""
+    for scored in scores:
+        console.print(
+            Text.assemble(f"Driver {scored.name}, {units.distance(scored.driven.distance_m)} in all. ", ""), end=""
+        )
+        console.print(_score(scored, units))
 
 
 def _driven(judged: Judged, units: Units) -> str:
@@ -41,12 +57,23 @@ def _driven(judged: Judged, units: Units) -> str:
     return f"{count}, {units.distance(distance_m)} in {minutes:.0f} min of driving, {span}"
 
 
-def _score(judged: Judged) -> Text:
-    value = judged.score.value
-    if value is None:
+def _score(scored: Scored, units: Units) -> Text:
+    result = scored.result
+    if result.value is None or result.low is None or result.high is None:
         return Text("Score: none")
-    colour = "green" if value >= 90 else "yellow" if value >= 75 else "red"
-    return Text.assemble("Score ", (f"{value:g}", f"bold {colour}"), " of 100")
+    colour = "green" if result.value >= 90 else "yellow" if result.value >= 75 else "red"
+    figure = Text.assemble("Score ", (f"{result.value:.0f}", f"bold {colour}"), " of 100")
+    figure.append(f", with 90 % certainty between {result.low:.0f} and {result.high:.0f}")
+    if result.state is State.TOO_LITTLE_DRIVING:
+        figure.append(f"; too little driving yet: it means something from {units.distance(LEAST_DISTANCE_M)} on")
+    return figure
+
+
+def _name(line: Line) -> str:
+    if line.what == PEERS_WORD:
+        return "Not known yet"
+    words = "speeding" if line.what == OVER else line.what.replace("_", " ")
+    return f"{words}, {line.grade}".capitalize()
 
 
 def _events(judged: Judged, units: Units) -> Table:
@@ -71,12 +98,8 @@ def _device(judged: Judged) -> str:
     health = judged.health
     parts = [f"GPS {health.gps_hz:g} Hz" if health.gps_hz else "no GPS"]
     parts.append(f"accelerometer {health.imu_hz:g} Hz" if health.imu_hz else "no accelerometer")
-    if judged.drive.manifest.imu_frame is ImuFrame.VEHICLE:
-        parts.append("mounting as declared")
-    elif judged.rotations:
-        parts.append(f"mounting learned, within {judged.rotations[-1].error_deg:.1f} degrees")
-    elif health.imu_hz:
-        parts.append("mounting not known: judged by GPS")
+    mounting = mounting_words(judged)
+    parts += [mounting] if mounting else []
     gaps = health.gps_gaps + health.imu_gaps
     parts += [f"{gaps} gaps"] if gaps else []
     faults = health.imu_not_a_number + health.imu_wild + health.imu_stuck

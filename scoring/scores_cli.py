@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -10,45 +13,48 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from sqlalchemy import Connection
 
+from infra.clock import SystemClock, to_datetime
 from infra.runtime.adapters import open_database
 from infra.settings import Settings, load
+from infra.store import registry
+from scoring.core.formulas.peers import LEAST_PEERS
 from scoring.core.formulas.port import Result, State
 from scoring.core.formulas.table import FORMULAS
+from scoring.in_force import in_force, keep_fit
 from scoring.ledgers import write_csv
-from scoring.what_if import formula_in_force
+from scoring.recompute import mark_all_due
 from scoring.windows import (
     DEFAULT_FORMULA,
     By,
-    Peers,
     Scored,
     Window,
     learn_peers,
     part_seen_by,
     parts,
     read_window,
+    score_part,
     score_parts,
+    whole,
 )
 
 scores_app = typer.Typer(no_args_is_help=True, help="Scores of any window, and their ledger.")
 
 Since = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, in the fleet's time zone.")]
 Until = Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")]
-TagOption = Annotated[list[str] | None, typer.Option(help="TAG=VEHICLE,VEHICLE; may be given several times.")]
 _WORDS = {State.TOO_LITTLE_DRIVING: "too little driving yet", State.NOTHING_DRIVEN: "nothing driven"}
 
 
 @scores_app.command("list")
-def list_command(
-    since: Since, until: Until, by: Annotated[By, typer.Option()] = By.DRIVER, tag: TagOption = None
-) -> None:
-    """Show scores under all formulas side by side, lowest first.
+def list_command(since: Since, until: Until, by: Annotated[By, typer.Option()] = By.DRIVER) -> None:
+    """Show scores under all formulas side by side, lowest first. `rumblestrip tag` makes tags.
 
     Example: rumblestrip scores list --by driver --from 2026-05-01 --to 2026-05-31
     """
-    settings = load()
-    window, peers = _read(settings, since, until)
-    scored = score_parts(window, parts(window, by, _tags(tag)), peers)
+    with _asked(since, until) as (connection, window):
+        found = parts(window, by, registry.vehicles_by_tag(connection))
+        scored = score_parts(window, found, in_force(connection))
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in (by.value, DEFAULT_FORMULA, "90 %", "percentile", *list(FORMULAS)[1:], "km", "events", ""):
         table.add_column(name, justify="left" if name in (by.value, "") else "right")
@@ -63,6 +69,7 @@ def export(
     until: Until,
     driver: Annotated[str, typer.Option(help="The driver's id.")] = "",
     vehicle: Annotated[str, typer.Option(help="The vehicle's id.")] = "",
+    tag: Annotated[str, typer.Option(help="A tag of vehicles.")] = "",
     formula: Annotated[str, typer.Option(help=", ".join(FORMULAS))] = DEFAULT_FORMULA,
 ) -> None:
     """Write the ledger of a score as CSV: trips, events, and the arithmetic.
@@ -71,23 +78,54 @@ def export(
     """
     if formula not in FORMULAS:
         raise typer.BadParameter(f"there is {', '.join(FORMULAS)}", param_hint="--formula")
-    if bool(driver) == bool(vehicle):
-        raise typer.BadParameter("name a driver or a vehicle", param_hint="--driver")
-    window, peers = _read(load(), since, until)
-    by, name = (By.DRIVER, driver) if driver else (By.VEHICLE, vehicle)
-    found = [part for part in parts(window, by) if part.name == name]
-    if not found:
+    if sum(map(bool, (driver, vehicle, tag))) != 1:
+        raise typer.BadParameter("name a driver, a vehicle or a tag", param_hint="--driver")
+    by = By.DRIVER if driver else By.VEHICLE if vehicle else By.TAG
+    name = driver or vehicle or tag
+    with _asked(since, until, by, name) as (connection, window):
+        part, formulas = whole(window, name), in_force(connection)
+    if part is None:
         raise typer.BadParameter(f"{name!r} has no trip in these days", param_hint=f"--{by}")
-    (scored,) = score_parts(window, found, peers)
-    write_csv(part_seen_by(formula, window, scored.part), scored.results[formula], sys.stdout)
+    write_csv(part_seen_by(formula, window, part), score_part(window, part, formulas)[formula], sys.stdout)
 
 
-def _read(settings: Settings, since: datetime, until: datetime) -> tuple[Window, Peers]:
+@scores_app.command()
+def fit(
+    since: Since, until: Until, username: Annotated[str, typer.Option("--user", help="Who is on record.")] = ""
+) -> None:
+    """Learn from these days what peers do, and score by that from now on, with an entry on record.
+
+    Peers are the drivers of one class of vehicles, twenty at least. Until the first fit our own guess stands in. Fit
+    anew when the fleet has changed, say every quarter: between two fits no score moves because others drive otherwise.
+
+    Example: rumblestrip scores fit --from 2026-04-01 --to 2026-06-30
+    """
+    first, last = _days(load(), since, until)
+    with _asked(since, until) as (connection, window):
+        fitted = learn_peers(window, in_force(connection).base)
+        if not fitted.peers:
+            raise typer.BadParameter(
+                f"no class of vehicles has {LEAST_PEERS} drivers in these days", param_hint="--from"
+            )
+        now = to_datetime(SystemClock().now_us())
+        keep_fit(connection, fitted, first, last, username or getpass.getuser(), now)
+        scores = mark_all_due(connection)
+    Console().print(f"In force for {', '.join(sorted(fitted.peers))}. The scores of {scores} trips are computed anew.")
+
+
+@contextmanager
+def _asked(
+    since: datetime, until: datetime, by: By = By.FLEET, name: str = "fleet"
+) -> Iterator[tuple[Connection, Window]]:
+    settings = load()
+    with open_database(settings) as engine, engine.begin() as connection:
+        yield connection, read_window(connection, *_days(settings, since, until), by, name)
+
+
+def _days(settings: Settings, since: datetime, until: datetime) -> tuple[datetime, datetime]:
+    """From the first day's beginning to the last one's end."""
     first, last = (day.replace(tzinfo=settings.zone) for day in (since, until))
-    with open_database(settings) as engine, engine.connect() as connection:
-        window = read_window(connection, first, last + timedelta(days=1))
-        formula = formula_in_force(connection)
-    return window, learn_peers(window, formula)
+    return first, last + timedelta(days=1)
 
 
 def _cells(one: Scored) -> tuple[str, ...]:
@@ -103,13 +141,3 @@ def _cells(one: Scored) -> tuple[str, ...]:
 
 def _value(result: Result) -> str:
     return "-" if result.value is None else f"{result.value:.0f}"
-
-
-def _tags(given: list[str] | None) -> dict[str, list[str]]:
-    tags = {}
-    for one in given or []:
-        tag, sign, vehicles = one.partition("=")
-        if not sign or not vehicles:
-            raise typer.BadParameter(f"{one!r} is not TAG=VEHICLE,VEHICLE", param_hint="--tag")
-        tags[tag] = [vehicle.strip() for vehicle in vehicles.split(",")]
-    return tags

@@ -15,6 +15,7 @@ from scoring.core.formulas.expected_risk import RiskFormula
 from scoring.core.formulas.table import OURS
 from scoring.core.rules import DEFAULT
 from scoring.core.what_if import KINDS, Change, Peak, RulesError, changed_formula, is_kept, read_change
+from scoring.recompute import mark_all_due
 from scoring.windows import DEFAULT_FORMULA, By, Scored, Window, learn_peers, parts, score_parts
 
 _PEAKS = text(
@@ -88,6 +89,7 @@ def switch(connection: Connection, content: dict[str, object], username: str, no
         raise RulesError("harsh_g can be tried, not switched: events are found by the worker's own thresholds")
     row = {"name": change.name, "content": orjson.loads(orjson.dumps(content)), "username": username, "at": now}
     connection.execute(insert(rules_change).values(row))
+    mark_all_due(connection)
 
 
 def _ranked(window: Window, by: By, formula: RiskFormula) -> dict[str, tuple[float | None, int]]:

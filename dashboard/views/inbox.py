@@ -227,7 +227,7 @@ def _turn(pages: int) -> None:
 def _nothing(filters: Filters) -> None:
     if filters.narrowing:
         parts.empty("filter_alt_off", "No event fits these filters", "Take one away, or choose another pile above.")
-    elif ask(reports.newest_day) is None and not ask(queries.count_events, EventFilter()):
+    elif ask(reports.newest_trip) is None and not ask(queries.count_events, EventFilter()):
         parts.empty(
             "satellite_alt",
             "No vehicle has reported anything yet",

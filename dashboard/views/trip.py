@@ -8,13 +8,15 @@ from uuid import UUID
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, labels, parts
+from dashboard import charts, labels, parts, scores
 from dashboard.auth import Person
 from dashboard.data import now, reading, words
 from dashboard.navigation import asked_one, link
 from infra.store import queries, reports
 from infra.store.queries import EventFilter, EventRow
-from infra.store.reports import ScoreRow, TripRow
+from infra.store.reports import TripRow
+from scoring.core.formulas.account import Line
+from scoring.core.formulas.port import Result
 
 EDGE = timedelta(seconds=10)  # a hard start begins before its trip does
 
@@ -35,13 +37,14 @@ def show(person: Person) -> None:
             only_driver=person.only_driver,
         )
         events = queries.events(connection, during, "oldest", queries.MOST_EVENTS)
-        scores = reports.scores(connection, "trip", str(trip.trip_id))
+        day = words().local(trip.start_at).date()
+        scored = scores.trip_score(connection, trip.trip_id, day, words())
     _headline(trip)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _drawings(track, events)
     with right:
-        _score(scores)
+        _score(scored)
         _events(events)
 
 
@@ -90,13 +93,14 @@ def _drawings(track: pd.DataFrame, events: list[EventRow]) -> None:
     st.altair_chart(charts.speed_over_time(gaps, marks, formats))
 
 
-def _score(scores: list[ScoreRow]) -> None:
-    if not scores:
+def _score(scored: tuple[Result, list[Line]] | None) -> None:
+    if scored is None:
         st.caption("The score is computed when the trip has ended.")
         return
-    st.html(parts.score_figure(scores[-1].value, "score of this trip alone"))
+    result, lines = scored
+    st.html(parts.score_figure(result, words()))
     with st.expander("What was taken off, and why", expanded=True):
-        st.html(parts.ledger_table(scores[-1].ledger, scores[-1].value))
+        st.html(parts.ledger_table(lines, result.value))
 
 
 def _events(events: list[EventRow]) -> None:

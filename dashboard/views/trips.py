@@ -9,10 +9,11 @@ import streamlit as st
 
 from dashboard import labels, parts
 from dashboard.auth import Person
-from dashboard.data import ask, driver_names, settings, vehicle_names, words
+from dashboard.data import driver_names, reading, settings, vehicle_names, words
 from dashboard.navigation import go
 from infra.store import reports
 from infra.store.reports import TripRow
+from scoring.in_force import in_force
 
 EVERYONE = ""
 
@@ -20,7 +21,9 @@ EVERYONE = ""
 def show(person: Person) -> None:
     st.title("Trips" if person.only_driver is None else "My trips")
     driver_id, vehicle_id, since, until = _filters(person)
-    found = ask(reports.trips, since, until, driver_id, vehicle_id, reports.MOST_TRIPS)
+    with reading() as connection:
+        formula = in_force(connection).name
+        found = reports.trips(connection, since, until, driver_id, vehicle_id, reports.MOST_TRIPS, formula=formula)
     if not found:
         parts.empty("route", "No trips", "A trip begins at 8 km/h (5 mph), and ends after five minutes below that.")
         return
@@ -48,18 +51,23 @@ def trip_table(trips: list[TripRow], key: str, with_driver: bool) -> None:
     formats = words()
     table = pd.DataFrame(
         {
-            "Start": [formats.local(t.start_at).strftime("%a %-d %b %Y, %H:%M %Z") for t in trips],
+            "Start": [formats.local(t.start_at).strftime("%-d %b %Y, %H:%M %Z") for t in trips],
             "Driver": [t.driver_name or labels.NOBODY for t in trips],
             "Vehicle": [t.vehicle_name for t in trips],
             "Driving": [labels.length(t.driving_s) for t in trips],
             "Distance": [t.distance_m * formats.distance_factor for t in trips],
             "Events": [t.events for t in trips],
             "Score": [t.value for t in trips],
+            "90 %": ["" if t.low is None else f"{t.low:.0f} to {t.high:.0f}" for t in trips],
         }
     )
     config = {
-        "Distance": st.column_config.NumberColumn(f"Distance ({formats.distance_unit})", format="%.1f"),
-        "Score": st.column_config.ProgressColumn("Score", min_value=0, max_value=100, format="%.0f"),
+        "Start": st.column_config.TextColumn(width=170),
+        "Driving": st.column_config.TextColumn(width=75),
+        "Distance": st.column_config.NumberColumn(formats.distance_unit, format="%.1f", width=60),
+        "Events": st.column_config.NumberColumn(width=65),
+        "Score": st.column_config.NumberColumn(format="%.0f", width=60, help="Of this trip alone."),
+        "90 %": st.column_config.TextColumn(width=80, help="Where the score truly lies, with 90 % certainty."),
     }
     chosen = st.dataframe(
         table if with_driver else table.drop(columns="Driver"),

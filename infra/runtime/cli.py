@@ -21,6 +21,7 @@ USAGE, FAILURE, INTERRUPTED = 2, 1, 130
 _SUB_HELP = {
     "services": "Kafka and TimescaleDB on this machine, without Docker.",
     "devices": "Devices and their tokens.",
+    "tag": "Tags of vehicles, which have scores of their own.",
     "users": "Accounts of the dashboard.",
     "judge": "Judge recorded drives on their own: trips, events, scores. Starts nothing.",
     "watch": "Look at a video, pictures or a camera with the worker's eyes. Starts nothing.",

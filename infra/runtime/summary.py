@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.box import SIMPLE_HEAD
@@ -13,12 +14,13 @@ from rich.padding import Padding
 from rich.table import Table
 from sqlalchemy import Connection, func, select
 
+from infra.runtime.rooms import STANDINGS, resolve
 from infra.settings import Settings
 from infra.store import queries, reports
 from infra.store.tables import dead_letter, stream_count
 
 MOST_ROWS = 40
-_EVER = (date(2000, 1, 1), date(9999, 12, 31))
+_EVER = (datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +97,24 @@ def _events(connection: Connection, units: Units) -> Table:
 
 
 def _drivers(connection: Connection, units: Units) -> Table:
-    columns = ("driver", "score", "distance", "driving", "events", "over the limit")
-    table = _table("Driver scores (0 to 100)", columns, columns[1:])
-    for driver in reports.drivers(connection, *_EVER):
-        score = "not enough driven" if driver.value is None else f"{driver.value:.0f}"
-        over = (
-            f"{driver.over_limit_s:.0f} s of {driver.limit_known_s:.0f} s"
-            if driver.limit_known_s
-            else "no limits known"
-        )
-        driving, distance = f"{driver.driving_s / 60:.0f} min", units.distance(driver.distance_m)
-        table.add_row(driver.name, score, distance, driving, str(driver.events), over)
+    columns = ("driver", "score", "90 %", "distance", "driving", "events", "over the limit", "")
+    table = _table("Driver scores (0 to 100)", columns, columns[1:-1])
+    names = dict(reports.driver_choices(connection))
+    for one in resolve(STANDINGS)(connection, *_EVER):
+        table.add_row(names.get(one.name, one.name), *_standing(one, units))
     return table
+
+
+def _standing(one: Any, units: Units) -> tuple[str, ...]:
+    """Of scoring.standings, which stands above this room."""
+    driven, result = one.driven, one.result
+    known = result.value is not None
+    value, interval = (f"{result.value:.0f}", f"{result.low:.0f} to {result.high:.0f}") if known else ("", "")
+    known_s = driven.limit_known_s
+    over = f"{sum(driven.over_s):.0f} s of {known_s:.0f} s" if known_s else "no limits known"
+    minutes, events = f"{driven.driving_s / 60:.0f} min", str(sum(driven.events.values()))
+    state = "" if result.state == "scored" else str(result.state).replace("_", " ") + " yet"
+    return value, interval, units.distance(driven.distance_m), minutes, events, over, state
 
 
 def _counts(connection: Connection) -> Table:

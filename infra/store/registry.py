@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from infra.contracts.telemetry import VehicleClass
-from infra.store.tables import device, driver, vehicle
+from infra.store.tables import device, driver, vehicle, vehicle_tag
 
 TOKEN_BYTES = 32  # 256 bit: SHA-256 without salt or stretching is enough for a secret nobody can guess
 TOKEN_PREFIX = "rs_"  # so that secret scanners and people recognise one
@@ -61,6 +61,33 @@ def add_driver(connection: Connection, driver_id: str, name: str) -> None:
     """Register a driver, or change the name."""
     row = insert(driver).values(driver_id=driver_id, name=name)
     connection.execute(row.on_conflict_do_update(index_elements=["driver_id"], set_={"name": row.excluded.name}))
+
+
+def add_tag(connection: Connection, tag: str, vehicles: Iterable[str]) -> None:
+    """Let vehicles carry a tag; one may carry several. Raises UnknownVehicle."""
+    wanted = sorted(set(vehicles))
+    known = set(connection.scalars(select(vehicle.c.vehicle_id).where(vehicle.c.vehicle_id.in_(wanted))))
+    if missing := [one for one in wanted if one not in known]:
+        raise UnknownVehicle(f"not registered: {', '.join(missing)}")
+    rows = [{"tag": tag, "vehicle_id": one} for one in wanted]
+    if rows:
+        connection.execute(insert(vehicle_tag).values(rows).on_conflict_do_nothing())
+
+
+def remove_tag(connection: Connection, tag: str, vehicles: Iterable[str] = ()) -> int:
+    """Take a tag off these vehicles, or off all. Returns off how many."""
+    wanted = list(vehicles)
+    statement = delete(vehicle_tag).where(vehicle_tag.c.tag == tag)
+    statement = statement.where(vehicle_tag.c.vehicle_id.in_(wanted)) if wanted else statement
+    return connection.execute(statement).rowcount
+
+
+def vehicles_by_tag(connection: Connection) -> dict[str, list[str]]:
+    """Every tag with the vehicles that carry it."""
+    found: dict[str, list[str]] = {}
+    for row in connection.execute(select(vehicle_tag).order_by(vehicle_tag.c.tag, vehicle_tag.c.vehicle_id)):
+        found.setdefault(row.tag, []).append(row.vehicle_id)
+    return found
 
 
 def issue_token(connection: Connection, device_id: str, vehicle_id: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pandas as pd
-from sqlalchemy import Connection, Float, Select, Text, case, cast, func, select, text
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import Connection, Select, Text, cast, func, select, text, true
 
 from infra.store.queries import with_names
 from infra.store.tables import dead_letter, driver, safety_event, score, stream_count, trip, vehicle
@@ -23,35 +22,22 @@ MOST_DAYS = 400
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """A score with its exposure and its ledger. ``scope`` is trip or driver_day."""
+    """A score that is stored. ``scope`` is trip, driver_day or vehicle_day; ``low`` to ``high`` holds it with 90 %."""
 
     scope: str
     scope_id: str
     day: date
     formula: str
     value: float | None
+    low: float | None
+    high: float | None
+    state: str
     distance_m: float
     driving_s: float
     over_limit_s: float
     limit_known_s: float
     events: int
     ledger: list[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class DriverRow:
-    """A driver over some days: sums of exposure and events, and the days' scores."""
-
-    driver_id: str
-    name: str
-    distance_m: float
-    driving_s: float
-    over_limit_s: float
-    limit_known_s: float
-    events: int
-    value: float | None  # mean of the days' scores, weighted by distance
-    days: tuple[date, ...]
-    values: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +57,9 @@ class TripRow:
     max_speed_mps: float
     events: int
     value: float | None
+    low: float | None
+    high: float | None
+    state: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,53 +121,23 @@ def _choices(connection: Connection, key: Any, name: Any) -> list[tuple[str, str
     return [(row[0], row[1]) for row in connection.execute(select(key, name).order_by(name).limit(MOST_CHOICES))]
 
 
-def newest_day(connection: Connection, only_driver: str | None = None) -> date | None:
-    """The last day that anyone drove."""
-    query = select(func.max(score.c.day)).where(score.c.scope == "driver_day")
-    found: date | None = connection.scalar(
-        query if only_driver is None else query.where(score.c.scope_id == only_driver)
-    )
+def newest_trip(connection: Connection, only_driver: str | None = None) -> datetime | None:
+    """When the last trip with a driver began that has ended."""
+    table = trip.c
+    query = select(func.max(table.start_at)).where(table.status == "ended")
+    whose = table.driver_id.is_not(None) if only_driver is None else table.driver_id == only_driver
+    found: datetime | None = connection.scalar(query.where(whose))
     return found
 
 
-def drivers(
-    connection: Connection, since: date, until: date, formula: str | None = None, only_driver: str | None = None
-) -> list[DriverRow]:
-    """Every driver with a score in the days from ``since`` to ``until``, both included; lowest score first."""
-    table = score.c
-    rated = case((table.value.is_not(None), table.distance_m), else_=0.0)
-    sums = (func.sum(table[name]).label(name) for name in ("distance_m", "driving_s", "over_limit_s", "limit_known_s"))
-    mean = (func.sum(table.value * rated) / func.nullif(func.sum(rated), 0)).label("value")
-    query = (
-        select(
-            table.scope_id.label("driver_id"),
-            func.coalesce(func.max(driver.c.name), table.scope_id).label("name"),
-            *sums,
-            cast(func.sum(table.events), Float).label("events"),
-            mean,
-            func.array_agg(aggregate_order_by(table.day, table.day)).label("days"),
-            func.array_agg(aggregate_order_by(table.value, table.day)).label("values"),
-        )
-        .select_from(score.outerjoin(driver, driver.c.driver_id == table.scope_id))
-        .where(table.scope == "driver_day", table.day >= since, table.day <= until)
-        .group_by(table.scope_id)
-        .order_by(mean.asc().nulls_last())
-        .limit(MOST_CHOICES)
-    )
-    query = query if formula is None else query.where(table.formula == formula)
-    query = query if only_driver is None else query.where(table.scope_id == only_driver)
-    found = [DriverRow(**row._mapping) for row in connection.execute(query)]
-    return [replace(r, events=int(r.events), days=tuple(r.days), values=tuple(r.values)) for r in found]
+def scores(connection: Connection, scope: str, scope_id: str, formula: str) -> list[ScoreRow]:
+    """The scores of a trip, or of a driver's or vehicle's days, oldest first; at most MOST_DAYS.
 
-
-def scores(
-    connection: Connection, scope: str, scope_id: str, since: date | None = None, until: date | None = None
-) -> list[ScoreRow]:
-    """The scores of a driver's days, or of a trip, oldest first."""
+    Args:
+        formula: the one that is in force.
+    """
     table = score.c
-    query = select(score).where(table.scope == scope, table.scope_id == scope_id)
-    query = query if since is None else query.where(table.day >= since)
-    query = query if until is None else query.where(table.day <= until)
+    query = select(score).where(table.scope == scope, table.scope_id == scope_id, table.formula == formula)
     newest = connection.execute(query.order_by(table.day.desc()).limit(MOST_DAYS))
     return [ScoreRow(**row._mapping) for row in newest][::-1]
 
@@ -191,9 +150,14 @@ def trips(
     vehicle_id: str | None = None,
     limit: int = 50,
     offset: int = 0,
+    formula: str = "",
 ) -> list[TripRow]:
-    """Newest first, with how many events happened on each."""
-    query = _trip_rows()
+    """Newest first, with how many events happened on each.
+
+    Args:
+        formula: the one in force, whose scores come along.
+    """
+    query = _trip_rows(formula)
     for column, value in ((trip.c.driver_id, driver_id), (trip.c.vehicle_id, vehicle_id)):
         query = query if value is None else query.where(column == value)
     query = query if since is None else query.where(trip.c.start_at >= since)
@@ -202,8 +166,8 @@ def trips(
     return [TripRow(**row._mapping) for row in rows]
 
 
-def trip_of(connection: Connection, trip_id: UUID, only_driver: str | None = None) -> TripRow | None:
-    query = _trip_rows().where(trip.c.trip_id == trip_id)
+def trip_of(connection: Connection, trip_id: UUID, only_driver: str | None = None, formula: str = "") -> TripRow | None:
+    query = _trip_rows(formula).where(trip.c.trip_id == trip_id)
     query = query if only_driver is None else query.where(trip.c.driver_id == only_driver)
     row = connection.execute(query).first()
     return TripRow(**row._mapping) if row else None
@@ -219,7 +183,7 @@ def trip_at(connection: Connection, vehicle_id: str, when: datetime) -> UUID | N
     return found
 
 
-def _trip_rows() -> Select[Any]:
+def _trip_rows(formula: str) -> Select[Any]:
     table, during = trip.c, safety_event.c
     happened = (
         select(func.count())
@@ -242,21 +206,22 @@ def _trip_rows() -> Select[Any]:
         "max_speed_mps",
     ]
     over = table.over_light_s + table.over_moderate_s + table.over_heavy_s + table.over_severe_s
-    value = (
-        select(score.c.value)
-        .where(score.c.scope == "trip", score.c.scope_id == cast(table.trip_id, Text))
+    own_score = (
+        select(score)
+        .where(score.c.scope == "trip", score.c.scope_id == cast(table.trip_id, Text), score.c.formula == formula)
         .limit(1)
         .correlate(trip)
-        .scalar_subquery()
+        .lateral("own_score")
     )
+    figures = (own_score.c[name] for name in ("value", "low", "high", "state"))
     return select(
         *(table[name] for name in own),
         over.label("over_limit_s"),
         func.coalesce(vehicle.c.name, table.vehicle_id).label("vehicle_name"),
         func.coalesce(driver.c.name, table.driver_id).label("driver_name"),
         happened.label("events"),
-        value.label("value"),
-    ).select_from(with_names(trip))
+        *figures,
+    ).select_from(with_names(trip).outerjoin(own_score, true()))
 
 
 # --- how the data arrive ----------------------------------------------------------------------------------

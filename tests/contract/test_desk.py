@@ -6,19 +6,22 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Engine, delete, select, text, update
 
-from dashboard import auth, inbox, users
+from dashboard import auth, inbox, scores, users
 from dashboard.core.review import Action, Decision, DismissalReason, NotAllowed, NotPossible, Role
 from dashboard.inbox import Actor, Changed, UnknownEvent
+from dashboard.labels import Words
 from infra.contracts.events import ReviewState
 from infra.settings import Settings
 from infra.store import queries, reports
 from infra.store.media import LocalMedia
 from infra.store.queries import EventFilter
 from infra.store.tables import app_user, safety_event
+from scoring.core.formulas.table import OURS
 from tests.seed import NASTY_NAME, UNTIL, Fleet, seed
 
 pytestmark = pytest.mark.store("postgres")
@@ -27,6 +30,8 @@ MIA = Actor("mia", Role.MANAGER)
 CARL = Actor("carl", Role.COACH)
 ZOE = Actor("zoe", Role.DRIVER, "driver-0")
 NOW = datetime(2026, 6, 1, 7, 0, tzinfo=UTC)
+DRIVERS = ("driver-0", "driver-1", "driver-2")
+WORDS = Words("metric", ZoneInfo("America/Chicago"))
 DISMISS = Decision(Action.DISMISS, DismissalReason.INCORRECT, "speed bump")
 
 
@@ -47,7 +52,7 @@ def _events(database: Engine, **wanted: object) -> list[queries.EventRow]:
 
 def _day_scores(database: Engine) -> list[reports.ScoreRow]:
     with database.connect() as connection:
-        return [s for d in ("driver-0", "driver-1", "driver-2") for s in reports.scores(connection, "driver_day", d)]
+        return [s for d in DRIVERS for s in reports.scores(connection, "driver_day", d, OURS.name)]
 
 
 def _all_scores(database: Engine) -> list[tuple[object, ...]]:
@@ -164,7 +169,7 @@ def test_many_overlapping_decisions_end_without_deadlock(
     assert failures == []
     days = _day_scores(database)
     assert len(days) == 9
-    assert all(line["what"].startswith("speeding.") for day in days for line in day.ledger)
+    assert {line["what"].partition(".")[0] for day in days for line in day.ledger} == {"peers", "over_limit"}
 
 
 # --- a driver ---------------------------------------------------------------------------------------------
@@ -250,18 +255,36 @@ def test_a_long_track_is_thinned_and_a_trace_comes_back(
     assert trace["accel_x_mps2"].min() < -8
 
 
-def test_the_drivers_table_adds_up_what_the_days_hold(database: Engine, fleet: Fleet) -> None:
+def test_a_drivers_card_adds_up_and_its_trend_ends_in_its_score(database: Engine, fleet: Fleet) -> None:
     days = _day_scores(database)
     with database.connect() as connection:
-        rows = {r.driver_id: r for r in reports.drivers(connection, UNTIL.date() - timedelta(days=9), UNTIL.date())}
-    assert set(rows) == {"driver-0", "driver-1", "driver-2"}
-    for driver_id, row in rows.items():
-        own = [d for d in days if d.scope_id == driver_id]
-        assert row.distance_m == pytest.approx(sum(d.distance_m for d in own))
-        assert row.events == sum(d.events for d in own)
-        mean = sum((d.value or 0) * d.distance_m for d in own) / row.distance_m
-        assert row.value == pytest.approx(mean)
-        assert row.days == tuple(d.day for d in own)
+        everybody = scores.fleet(connection, UNTIL.date() - timedelta(days=9), UNTIL.date(), WORDS)
+        cards = [scores.card(connection, d, UNTIL.date() - timedelta(days=9), UNTIL.date(), WORDS) for d in DRIVERS]
+    assert {row.name for row in everybody} == set(DRIVERS)
+    for card in cards:
+        assert card.standing in everybody
+        own = [day for day in days if day.scope_id == card.standing.name]
+        assert card.standing.driven.distance_m == pytest.approx(sum(day.distance_m for day in own))
+        assert 100 + sum(line.points for line in card.lines) == pytest.approx(card.standing.result.value, abs=0.006)
+        assert [point.day for point in card.trend] == [day.day for day in own]
+        assert card.trend[-1].result == card.standing.result
+        assert (card.trend[0].result.value, card.trend[0].result.low) == (own[0].value, own[0].low)
+
+
+def test_an_event_costs_what_its_dismissal_gives_back(database: Engine, desk_settings: Settings, fleet: Fleet) -> None:
+    for event in (_harsh(database), _events(database, kinds=("speeding",))[0]):
+        with database.connect() as connection:
+            trip_id = reports.trip_at(connection, event.vehicle_id, event.start_at)
+            before = scores.costs(connection, event, trip_id, UNTIL.date(), WORDS)
+        inbox.act(database, desk_settings, MIA, _seen(event), DISMISS, NOW)
+        with database.connect() as connection:
+            after = scores.costs(connection, event, trip_id, UNTIL.date(), WORDS)
+            stored = reports.scores(connection, "trip", str(trip_id), OURS.name)
+        assert [cost.of for cost in before] == ["Driver’s 28 days", "Trip"]
+        for cost, without in zip(before, after, strict=True):
+            assert cost.points < 0
+            assert without.result.value - cost.result.value == pytest.approx(-cost.points)
+        assert stored[0].value == after[1].result.value
 
 
 def test_fleet_health_counts_what_went_wrong(database: Engine, fleet: Fleet) -> None:

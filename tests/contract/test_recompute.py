@@ -3,6 +3,8 @@
 import threading
 import uuid
 from dataclasses import replace
+from datetime import UTC as UTC_ZONE
+from datetime import datetime
 
 import pytest
 from sqlalchemy import Connection, Engine, text
@@ -12,7 +14,13 @@ from infra.settings import Settings
 from infra.store import outputs
 from infra.store.media import LocalMedia
 from infra.store.outputs import Outputs, ScoreDue
+from scoring.core.exposure import exposures_of, incidents_of
+from scoring.core.formulas.table import OURS
+from scoring.core.formulas.tally import tally
+from scoring.core.rules import DEFAULT
+from scoring.core.what_if import changed_formula, read_change
 from scoring.recompute import mark_all_due, recompute_due, recompute_event
+from scoring.what_if import switch
 
 HOUR_US = 3_600_000_000
 NOON_US = 1_750_000_000_000_000 // (24 * HOUR_US) * 24 * HOUR_US + 12 * HOUR_US
@@ -54,14 +62,18 @@ def review(connection: Connection, state: ReviewState) -> None:
     connection.execute(text("UPDATE safety_event SET review_state = :state"), {"state": str(state)})
 
 
+def value(trips=(TRIP,), events=(BRAKE,), formula=OURS) -> float:
+    """What the pure formula says of these."""
+    return formula(tally(exposures_of(trips), incidents_of(events))).value
+
+
 def test_a_trip_gives_three_scores_and_the_due_rows_are_gone(database, media):
     write(database, media, [TRIP], [BRAKE])
     assert recompute(database) == 2
-    value = 100 - 4 - 10 * 0.2
     assert scores(database) == {
-        ("trip", str(TRIP.trip_id)): value,
-        ("driver_day", "ada"): value,
-        ("vehicle_day", "van-1"): value,
+        ("trip", str(TRIP.trip_id)): value(),
+        ("driver_day", "ada"): value(),
+        ("vehicle_day", "van-1"): value(),
     }
     assert recompute(database) == 0
 
@@ -83,7 +95,7 @@ def test_a_review_is_felt_in_its_own_transaction(database, media):
     with database.begin() as connection:
         review(connection, ReviewState.DISMISSED)
         recompute_event(connection, BRAKE.event_id, UTC)
-    assert set(scores(database).values()) == {98.0}
+    assert set(scores(database).values()) == {value(events=())}
     with database.begin() as connection:
         review(connection, ReviewState.REVIEWED)
         recompute_event(connection, BRAKE.event_id, UTC)
@@ -96,7 +108,7 @@ def test_an_open_trip_is_not_scored_yet(database, media):
     assert scores(database) == {}
     write(database, media, [TRIP])
     recompute(database)
-    assert scores(database)["driver_day", "ada"] == 94.0
+    assert scores(database)["driver_day", "ada"] == value()
 
 
 def test_a_day_is_a_day_of_the_fleets_time_zone(database, media):
@@ -104,7 +116,7 @@ def test_a_day_is_a_day_of_the_fleets_time_zone(database, media):
     write(database, media, [late], [replace(BRAKE, start_us=late.end_us, end_us=late.end_us)])
     recompute(database, Settings(time_zone="Asia/Tokyo"))
     assert {day for _, day in days(database)} == {"2025-06-16"}
-    assert scores(database)["trip", str(late.trip_id)] == 94.0
+    assert scores(database)["trip", str(late.trip_id)] == value()
 
 
 def test_several_trips_of_a_day_are_one_score(database, media):
@@ -113,9 +125,9 @@ def test_several_trips_of_a_day_are_one_score(database, media):
     write(database, media, [TRIP, second], [BRAKE])
     recompute(database)
     found = scores(database)
-    assert found["driver_day", "ada"] == 100 - 2 - 1
-    assert found["vehicle_day", "van-1"] == 94.0
-    assert found["vehicle_day", "van-2"] == 100.0
+    assert found["driver_day", "ada"] == value([TRIP, second])
+    assert found["vehicle_day", "van-1"] == value()
+    assert found["vehicle_day", "van-2"] == value([second], [])
 
 
 def test_a_trip_without_a_driver_has_no_driver_score(database, media):
@@ -124,14 +136,38 @@ def test_a_trip_without_a_driver_has_no_driver_score(database, media):
     assert set(scores(database)) == {("trip", str(TRIP.trip_id)), ("vehicle_day", "van-1")}
 
 
-def test_the_stored_ledger_adds_up(database, media):
+def test_the_stored_ledger_adds_up_beside_its_interval_and_state(database, media):
     write(database, media, [TRIP], [BRAKE])
     recompute(database)
     with database.connect() as connection:
-        rows = connection.execute(text("SELECT value, ledger FROM score")).all()
+        rows = connection.execute(text("SELECT * FROM score")).all()
     for row in rows:
-        assert row.value == pytest.approx(100 + sum(line["points"] for line in row.ledger))
-        assert [line["what"] for line in row.ledger] == ["harsh_brake.low", "speeding.light"]
+        assert row.value == pytest.approx(100 + sum(line["points"] for line in row.ledger), abs=0.006)
+        assert [line["what"] for line in row.ledger] == ["peers", "harsh_brake.low", "over_limit.light"]
+        assert row.low < row.value < row.high
+        assert (row.formula, row.state, row.events) == (OURS.name, "too_little_driving", 1)
+
+
+def test_other_weights_leave_no_score_of_the_ones_before(database, media):
+    write(database, media, [TRIP], [BRAKE])
+    recompute(database)
+    heavy = {"name": "heavy", "weights": {"harsh_brake": 40}}
+    with database.begin() as connection:
+        switch(connection, heavy, "mia", datetime(2026, 6, 1, tzinfo=UTC_ZONE))
+    assert recompute(database)
+    changed = changed_formula(OURS, read_change(heavy, OURS, DEFAULT))
+    assert set(scores(database).values()) == {value(formula=changed)}
+    with database.connect() as connection:
+        assert set(connection.scalars(text("SELECT formula FROM score"))) == {"heavy"}
+
+
+def test_late_data_ends_in_the_same_as_if_it_had_been_in_time(database, media):
+    """The event, then a second trip of the day, come after the scores were made; then the trip is told anew."""
+    later = replace(TRIP, trip_id=uuid.UUID(int=4), start_us=NOON_US + 2 * HOUR_US, end_us=NOON_US + 3 * HOUR_US)
+    for trips, events in (([TRIP], []), ([], [BRAKE]), ([later], []), ([replace(TRIP, distance_m=61_000.0)], [])):
+        write(database, media, trips, events)
+        recompute(database)
+    assert scores(database)["driver_day", "ada"] == value([replace(TRIP, distance_m=61_000.0), later])
 
 
 def test_a_review_during_a_recompute_is_not_lost(database, media):
@@ -152,4 +188,4 @@ def test_a_review_during_a_recompute_is_not_lost(database, media):
         assert not reviewed.wait(0.3)
     desk.join(10)
     assert reviewed.is_set()
-    assert set(scores(database).values()) == {98.0}
+    assert set(scores(database).values()) == {value(events=())}

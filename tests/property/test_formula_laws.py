@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.contracts.events import EventKind, ReviewState, Severity
+from scoring.core.exposure import Exposure, Incident
 from scoring.core.formulas.port import Result, State
 from scoring.core.formulas.table import FORMULAS, OURS
 from scoring.core.formulas.tally import Tally, tally
-from scoring.core.score import Exposure, Incident
 
 HOUR_US = 3_600_000_000
 FORMULA = pytest.mark.parametrize("formula", FORMULAS.values(), ids=list(FORMULAS))

@@ -10,12 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.bus.port import Record
-from infra.contracts.events import EventKind, ReviewState, Severity, TripStatus
+from infra.contracts.events import TripStatus
 from infra.contracts.telemetry import ImuFrame, take
 from infra.runtime.step import Delivery
 from scoring.core.pipeline import Found, fold_batch, fold_silence
 from scoring.core.rules import DEFAULT
-from scoring.core.score import Exposure, Incident, score
 from scoring.core.state import VehicleState, dump, load
 from scoring.service import ScoringStep
 from tests.unit.scoring.road import START_US, Leg, Recording, any_rotation, batches, drive, mounted, spoil
@@ -163,66 +162,3 @@ def test_the_same_message_twice_is_folded_once(recording):
     twice = outcome(state, found)
     assert twice["events"] == once["events"]
     assert twice["trips"] == once["trips"]
-
-
-# --- scores -----------------------------------------------------------------------------------------------
-
-HOUR_US = 3_600_000_000
-SECONDS = st.floats(0, 900).map(lambda s: round(s, 3))
-EXPOSURES = st.builds(
-    Exposure,
-    st.just("t"),
-    st.just("van-1"),
-    st.just(0),
-    st.just(HOUR_US),
-    st.floats(0, 500_000),
-    st.floats(1, 3_600),
-    st.floats(0, 3_600),
-    st.tuples(SECONDS, SECONDS, SECONDS, SECONDS),
-)
-INCIDENTS = st.builds(
-    Incident,
-    st.just("van-1"),
-    st.integers(0, HOUR_US),
-    st.sampled_from(EventKind),
-    st.sampled_from(Severity),
-    st.sampled_from(ReviewState),
-    st.tuples(SECONDS, SECONDS, SECONDS, SECONDS),
-)
-
-
-@given(EXPOSURES, st.lists(INCIDENTS, max_size=8), st.floats(0, 1e6), st.floats(0, 1e5))
-def test_more_way_without_events_never_lowers_a_score(exposure, incidents, way_m, time_s):
-    further = replace(exposure, trip_id="u", start_us=2 * HOUR_US, end_us=3 * HOUR_US, over_s=(0.0,) * 4)
-    further = replace(further, distance_m=way_m, driving_s=time_s)
-    assert score([exposure, further], incidents).value >= score([exposure], incidents).value
-
-
-@given(EXPOSURES, st.lists(INCIDENTS, max_size=8), INCIDENTS)
-def test_one_more_event_never_raises_a_score(exposure, incidents, another):
-    another = replace(another, state=ReviewState.NEEDS_REVIEW)
-    assert score([exposure], [*incidents, another]).value <= score([exposure], incidents).value
-
-
-@given(EXPOSURES, st.lists(INCIDENTS, min_size=1, max_size=8), st.data())
-def test_dismissing_never_lowers_and_restoring_returns_the_same(exposure, incidents, data):
-    at = data.draw(st.integers(0, len(incidents) - 1))
-    before = [*incidents[:at], replace(incidents[at], state=ReviewState.REVIEWED), *incidents[at + 1 :]]
-    dismissed = [*before[:at], replace(before[at], state=ReviewState.DISMISSED), *before[at + 1 :]]
-    restored = [*dismissed[:at], replace(dismissed[at], state=ReviewState.REVIEWED), *dismissed[at + 1 :]]
-    assert score([exposure], dismissed).value >= score([exposure], before).value
-    assert score([exposure], restored) == score([exposure], before)
-
-
-@given(EXPOSURES, st.lists(INCIDENTS, max_size=8), st.randoms())
-def test_the_order_of_events_does_not_matter(exposure, incidents, random):
-    shuffled = list(incidents)
-    random.shuffle(shuffled)
-    assert score([exposure], shuffled) == score([exposure], incidents)
-
-
-@given(EXPOSURES, st.lists(INCIDENTS, max_size=8))
-def test_a_ledger_adds_up_to_its_score(exposure, incidents):
-    result = score([exposure], incidents)
-    assert result.value == max(0.0, round(100 + sum(line.points for line in result.lines), 2))
-    assert 0 <= result.value <= 100

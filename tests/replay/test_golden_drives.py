@@ -12,12 +12,15 @@ from typing import Any
 import orjson
 import pytest
 
-from infra.contracts.events import ReviewState, TripStatus
+from infra.contracts.events import TripStatus
 from infra.drives import Drive, find_drives
 from infra.runtime.parcels import telemetry_batches
+from scoring.core.exposure import BANDS, exposures_of, incidents_of
+from scoring.core.formulas.account import account
+from scoring.core.formulas.table import OURS
+from scoring.core.formulas.tally import tally
 from scoring.core.pipeline import Found, fold_batch, fold_silence
 from scoring.core.rules import DEFAULT
-from scoring.core.score import BANDS, Exposure, Incident, score
 from scoring.core.state import VehicleState
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,6 +35,8 @@ TOLERANCE = {  # of a field's value: half of what a reader would notice
     "peak": 0.002,
     "speed_mps": 0.01,
     "value": 0.01,
+    "low": 0.01,
+    "high": 0.01,
 }
 
 
@@ -49,12 +54,9 @@ def describe(drive: Drive, found: Found) -> list[dict[str, Any]]:
     trips = list({trip.trip_id: trip for trip in found.trips if trip.status is TripStatus.ENDED}.values())
     events = sorted(found.events, key=lambda event: (event.start_us, event.kind))
     over = [(t.over_light_s, t.over_moderate_s, t.over_heavy_s, t.over_severe_s) for t in trips]
-    exposures = [
-        Exposure(str(t.trip_id), t.vehicle_id, t.start_us, t.end_us, t.distance_m, t.driving_s, t.limit_known_s, o)
-        for t, o in zip(trips, over, strict=True)
-    ]
-    incidents = [Incident(e.vehicle_id, e.start_us, e.kind, e.severity, ReviewState.NEEDS_REVIEW) for e in events]
-    result = score(exposures, incidents)
+    driven = tally(exposures_of(trips), incidents_of(events))
+    result = OURS(driven)
+    lines = account(result, driven, lambda metres: f"{metres / 1000:.1f} km")
     records: list[dict[str, Any]] = [
         {
             "record": "trip",
@@ -82,7 +84,9 @@ def describe(drive: Drive, found: Found) -> list[dict[str, Any]]:
         }
         for e in events
     ]
-    records.append({"record": "score", "value": result.value, "why": [line.why for line in result.lines]})
+    why = [f"{line.what} {line.grade}: {line.why}" for line in lines]
+    ends = {"value": result.value, "low": result.low, "high": result.high}
+    records.append({"record": "score", "state": str(result.state), **ends, "why": why})
     return records
 
 

@@ -54,8 +54,8 @@ def test_a_real_drive_ends_with_its_score(bus, database, settings, media):
     assert (trip["status"], trip["driver_id"]) == ("ended", recorded.manifest.driver_id)
     assert trip["start_at"] < event["start_at"] < trip["end_at"]
     assert [row["event_id"] for row in rows(database, tables.event_trace)] == [event["event_id"]]
-    scores = {row["scope"]: row["value"] for row in rows(database, tables.score)}
-    assert scores == {"trip": 98.0, "driver_day": 98.0, "vehicle_day": 98.0}
+    scores = {row["scope"]: (row["value"], row["state"], row["events"]) for row in rows(database, tables.score)}
+    assert scores == dict.fromkeys(("trip", "driver_day", "vehicle_day"), (75.94, "too_little_driving", 1))
     assert rows(database, tables.score_due) == []
 
 
@@ -73,7 +73,7 @@ def test_silence_ends_what_a_device_left_open(bus, database, settings, media):
     assert [row["status"] for row in rows(database, tables.trip)] == ["ended"]
     assert [row["kind"] for row in rows(database, tables.safety_event)] == ["harsh_brake"]
     assert len(rows(database, tables.event_trace)) == 1
-    assert {row["value"] for row in rows(database, tables.score)} == {94.0}
+    assert {(row["formula"], row["events"]) for row in rows(database, tables.score)} == {("expected-risk-1", 1)}
 
 
 def _neighbour(batch, lanes):

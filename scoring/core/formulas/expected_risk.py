@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from math import sqrt
 
 from infra.contracts.events import Severity
-from scoring.core.formulas.port import FULL, Result, State, Term, shared
+from scoring.core.formulas.port import FULL, PEERS, Result, State, Term, shared
 from scoring.core.formulas.tally import Tally
-from scoring.core.weights import SEVERITY_SHARE, SPEEDING_POINTS
 
 NAME = "expected-risk-1"
-PEERS = "peers."
 Z90 = 1.6449  # of the normal distribution: 5 % lie above it
 SPELL_S = 30.0  # ours: speeding is counted in spells of half a minute, for seconds of it do not come one by one
 
@@ -28,6 +26,15 @@ SPELL_S = 30.0  # ours: speeding is counted in spells of half a minute, for seco
 MOST_EXPOSURE, MOST_HOURS = 1.0, 10.0
 LEAST_DISTANCE_M = 160_934.4  # 100 miles, where Motive's first score appears
 DISTANCE_UNIT, TIME_UNIT = "1,000 km", "h with a known limit"
+SEVERITY_SHARE: Mapping[Severity, float] = {  # ours: Motive and Samsara count events alike whatever their size
+    Severity.LOW: 1.0,
+    Severity.MODERATE: 1.5,
+    Severity.HIGH: 2.0,
+    Severity.CRITICAL: 3.0,
+}
+# Per percent of driving time in a band. They rise as fatal crashes do with speed, by its fourth power (Nilsson 2004):
+# 1.05, 1.15, 1.25 and 1.35 to the fourth, less one.
+SPEEDING_POINTS: Mapping[str, float] = {"light": 0.2, "moderate": 0.75, "heavy": 1.45, "severe": 2.3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +81,8 @@ EVENT_CAUSES: Mapping[str, Cause] = {
     "no_seat_belt": _cause(8.0, 0.2, 1.2),
 }
 
-# Per spell and hour, that is per 0.83 % of the time. SPEEDING_POINTS rise as Nilsson's fourth power; four of them to
-# a point of risk makes speeding of the average peer (4, 2, 0.7 and 0.2 % of the time) half of its harsh driving.
+# Per spell and hour, that is per 0.83 % of the time. Four SPEEDING_POINTS to a point of risk make
+# speeding of the average peer (4, 2, 0.7 and 0.2 % of the time) half of its harsh driving.
 BAND_CAUSES: Mapping[str, Cause] = {
     band: _cause(4 * points * 100 * SPELL_S / 3600, percent * 36 / SPELL_S, most=MOST_HOURS)
     for (band, points), percent in zip(SPEEDING_POINTS.items(), (4.0, 2.0, 0.7, 0.2), strict=True)
@@ -141,8 +148,8 @@ def _band_terms(formula: RiskFormula, tally: Tally) -> list[Term]:
 def _variance(terms: Sequence[Term]) -> float:
     """Of the risk. What happened is Poisson, each kind by itself; what peers lead to expect is taken to be wrong in
     the same direction for all kinds, for who brakes hard also turns hard."""
-    own = sum(term.rate**2 / term.count for term in terms if not term.what.startswith(PEERS))
-    peers = sum(term.rate / sqrt(term.count) for term in terms if term.what.startswith(PEERS))
+    own = sum(term.rate**2 / term.count for term in terms if not term.is_of_peers)
+    peers = sum(term.rate / sqrt(term.count) for term in terms if term.is_of_peers)
     return own + peers**2
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from infra.contracts.events import JsonObject
 from infra.contracts.telemetry import Float64
 from scoring.core.formulas.expected_risk import MOST_EXPOSURE, MOST_HOURS, SPELL_S, Cause, RiskFormula
 from scoring.core.formulas.tally import Tally
@@ -23,6 +24,46 @@ class Gamma:
 
     count: float
     exposure: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What peers lead one to expect, of kinds of events and of bands: (count, exposure, mean severity) of each."""
+
+    events: Mapping[str, tuple[float, float, float]]
+    bands: Mapping[str, tuple[float, float, float]]
+
+
+def rates_of(formula: RiskFormula) -> Rates:
+    """The peers of a formula."""
+    return Rates(*({word: _numbers(cause) for word, cause in m.items()} for m in (formula.events, formula.bands)))
+
+
+def with_rates(formula: RiskFormula, rates: Rates) -> RiskFormula:
+    """The formula with these peers; a word that they do not hold keeps its own."""
+    return replace(formula, events=_told(formula.events, rates.events), bands=_told(formula.bands, rates.bands))
+
+
+def dump_rates(rates: Rates) -> JsonObject:
+    return {"events": dict(rates.events), "bands": dict(rates.bands)}
+
+
+def load_rates(stored: Mapping[str, Mapping[str, Sequence[float]]]) -> Rates:
+    """What ``dump_rates`` made, from JSON."""
+    events, bands = ({w: (n[0], n[1], n[2]) for w, n in stored[part].items()} for part in ("events", "bands"))
+    return Rates(events, bands)
+
+
+def _numbers(cause: Cause) -> tuple[float, float, float]:
+    return cause.peers_count, cause.peers_exposure, cause.peers_share
+
+
+def _told(causes: Mapping[str, Cause], rates: Mapping[str, tuple[float, float, float]]) -> dict[str, Cause]:
+    told = {}
+    for word, cause in causes.items():
+        count, exposure, share = rates.get(word, _numbers(cause))
+        told[word] = replace(cause, peers_count=count, peers_exposure=exposure, peers_share=share)
+    return told
 
 
 def fit_peers(formula: RiskFormula, tallies: Sequence[Tally]) -> RiskFormula:

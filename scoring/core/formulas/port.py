@@ -10,6 +10,7 @@ from infra.contracts.events import JsonObject
 from scoring.core.formulas.tally import Tally
 
 FULL = 100.0
+PEERS = "peers."  # begins the name of a term that tells what peers lead one to expect
 
 
 class State(StrEnum):
@@ -40,6 +41,15 @@ class Term:
         below = f"{self.exposure:g} {self.unit}"
         below = f"({below} + {self.peers_exposure:g} of the peer group)" if self.peers_exposure else below
         return f"{self.count:g} x {self.weight:g} / {below} = {self.rate:.4g}"
+
+    @property
+    def kind(self) -> str:
+        """Without the severity or the band; of a peers' term the kind that it is about."""
+        return self.what.removeprefix(PEERS).partition(".")[0]
+
+    @property
+    def is_of_peers(self) -> bool:
+        return self.what.startswith(PEERS)
 
     def dump(self) -> JsonObject:
         numbers = {name: getattr(self, name) for name in ("count", "weight", "exposure", "peers_exposure", "unit")}
@@ -78,7 +88,14 @@ def deducted(name: str, tally: Tally, terms: Sequence[Term], *, floor: float = 0
     risk = sum(term.rate for term in priced)
     if not enough:
         return Result(name, State.TOO_LITTLE_DRIVING, None, priced, risk, floor=floor)
-    return Result(name, State.SCORED, max(floor, round(FULL - risk, 2)), priced, risk, floor=floor)
+    return Result(name, State.SCORED, min(FULL, max(floor, round(FULL - risk, 2))), priced, risk, floor=floor)
+
+
+def compact(result: Result) -> list[JsonObject]:
+    """The terms for keeping: what happened in full, and what is of the peers as one line, "peers"."""
+    own = [term.dump() for term in result.terms if not term.is_of_peers]
+    peers = [term.points for term in result.terms if term.is_of_peers]
+    return [{"what": PEERS.rstrip("."), "points": round(sum(peers), 4)}, *own] if peers else own
 
 
 def shared(terms: Sequence[Term], scale: float) -> list[Term]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra.contracts.events import SCORED_STATES
+from infra.contracts.events import SCORED_STATES, EventKind, ReviewState
+from scoring.core.exposure import Exposure, Incident
 from scoring.core.formulas.expected_risk import RiskFormula
 from scoring.core.formulas.tally import inside_trips
-from scoring.core.score import Exposure, Incident
 
 SURE = 3.0  # events that peers would have had: exp(-3), one stretch of twenty, has none by chance
 
@@ -23,10 +23,19 @@ class Recognition:
 
 
 def recognise(exposures: Sequence[Exposure], incidents: Sequence[Incident], formula: RiskFormula) -> Recognition:
-    """Of the newest trips in a row that have no event which counts."""
-    counted = [one for one in inside_trips(exposures, incidents) if one.state in SCORED_STATES]
-    last_us = max((one.start_us for one in counted), default=-(2**62))
-    clean_m = sum(one.distance_m for one in exposures if one.start_us > last_us)
+    """Of the newest trips in a row that have no event which counts; idling, say, tells nothing of risk."""
+    mine = inside_trips(exposures, incidents)
+    last_us = max((one.start_us for one in mine if is_held(one.kind, one.state, formula)), default=-(2**62))
+    return recognition(sum(one.distance_m for one in exposures if one.start_us > last_us), formula)
+
+
+def is_held(kind: str, state: ReviewState, formula: RiskFormula) -> bool:
+    """Whether an event ends a stretch without events."""
+    return state in SCORED_STATES and (kind in formula.events or kind == EventKind.SPEEDING)
+
+
+def recognition(clean_m: float, formula: RiskFormula) -> Recognition:
+    """Of a distance without events."""
     rate = sum(cause.peers_count / cause.peers_exposure for cause in formula.events.values())
     expected = rate * clean_m / formula.distance_unit_m
     return Recognition(clean_m, expected, expected >= SURE)

@@ -7,21 +7,23 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from infra.contracts.events import SCORED_STATES, EventKind, Severity
-from scoring.core.score import BANDS, TRIP_EDGE_US, Exposure, Incident
-
-NOT_OVER = (0.0,) * len(BANDS)
+from infra.contracts.events import RECOGNISED_STATES, SCORED_STATES, EventKind, Severity
+from scoring.core.exposure import BANDS, NOT_OVER, TRIP_EDGE_US, Exposure, Incident
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Exposure and events. ``over_s`` per band, in the order of BANDS, without what was dismissed."""
+    """Exposure and events. ``over_s`` per band, in the order of BANDS, without what was dismissed.
+
+    ``recognised``: events that turned out to be good driving; they count nowhere else.
+    """
 
     distance_m: float = 0.0
     driving_s: float = 0.0
     limit_known_s: float = 0.0
     over_s: tuple[float, ...] = NOT_OVER
     events: Mapping[tuple[EventKind, Severity], int] = field(default_factory=dict)
+    recognised: int = 0
 
     def count(self, kind: str) -> int:
         return sum(number for (word, _), number in self.events.items() if word == kind)
@@ -38,6 +40,7 @@ def tally(exposures: Sequence[Exposure], incidents: Iterable[Incident]) -> Tally
         limit_known_s=_sum(e.limit_known_s for e in exposures),
         over_s=tuple(max(0.0, round(seconds, 6)) for seconds in over_s),
         events=dict(sorted(Counter((i.kind, i.severity) for i in mine if i.state in SCORED_STATES).items())),
+        recognised=sum(i.state in RECOGNISED_STATES for i in mine),
     )
 
 

@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 
 from infra.contracts.events import EventKind, ReviewState, Severity
+from scoring.core.exposure import Exposure, Incident
 from scoring.core.formulas.expected_risk import BAND_CAUSES, EVENT_CAUSES, RiskFormula, _risk_interval
 from scoring.core.formulas.greenroad_like import NOT_COUNTED, greenroad_like
 from scoring.core.formulas.motive_like import EVENT_WEIGHTS as MOTIVE
 from scoring.core.formulas.motive_like import motive_like
 from scoring.core.formulas.peers import LEAST_PEERS, Gamma, fit_peers, gamma_of, percentile
 from scoring.core.formulas.port import State
-from scoring.core.formulas.samsara_like import EVENT_WEIGHTS as SAMSARA
+from scoring.core.formulas.samsara_like import NAMES as SAMSARA
+from scoring.core.formulas.samsara_like import WEIGHTS as SAMSARA_WEIGHTS
 from scoring.core.formulas.samsara_like import samsara_like
 from scoring.core.formulas.table import FORMULAS, OURS
 from scoring.core.formulas.tally import Tally, tally
-from scoring.core.score import Exposure, Incident
 
 MILE_M = 1609.344
 HOUR_US = 3_600_000_000
@@ -33,6 +34,21 @@ def test_samsaras_published_example_makes_67():
     events, speeding = (-term.points for term in result.terms)
     assert 100 - round(events) - round(speeding) == 67
     assert result.value == pytest.approx(66.49)
+
+
+def test_samsaras_thirty_weights_are_there_and_every_name_of_ours_is_one_of_them():
+    assert len(SAMSARA_WEIGHTS) == 30
+    assert set(SAMSARA.values()) <= set(SAMSARA_WEIGHTS)
+
+
+@pytest.mark.parametrize(("weight", "value"), [(0.0, 100 - 1.0), (0.5, 100 - 0.5), (9.0, 100.0)])
+def test_defensive_driving_cancels_an_event_and_gives_its_weight_back(weight, value):
+    """Two brakes on 1,000 miles, of which one was for a child on the road."""
+    trip = replace(TRIP, distance_m=1000 * MILE_M, over_s=(0.0,) * 4)
+    driven = tally([trip], [BRAKE, replace(BRAKE, state=ReviewState.RECOGNIZED)])
+    weights = {**SAMSARA_WEIGHTS, "defensiveDriving": weight}
+    assert samsara_like(driven, weights).value == pytest.approx(value)
+    assert samsara_like(driven).value == 99.0
 
 
 def test_motive_counts_four_for_a_brake_and_six_for_speeding_per_thousand_miles():

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from infra.contracts.events import EventKind, ReviewState, Severity
+from scoring.core.exposure import Exposure, Incident
 from scoring.core.formulas.motive_like import NAME as MOTIVE
 from scoring.core.formulas.peers import percentile
-from scoring.core.score import Exposure, Incident
+from scoring.in_force import InForce
 from scoring.ledgers import COLUMNS, ledger_page, write_csv
-from scoring.windows import By, Drive, Peers, Window, learn_peers, part_seen_by, parts, score_parts
+from scoring.windows import By, Drive, Window, learn_peers, part_seen_by, parts, score_parts
 
 DAY_US = 86_400_000_000
 HOUR_US = DAY_US // 24
@@ -151,4 +152,4 @@ def test_a_trip_without_driver_has_no_driver_score_but_teaches_peers():
     nobody = replace(WINDOW, drives=[replace(one, driver_id=None) for one in WINDOW.drives])
     assert parts(nobody, By.DRIVER) == []
     assert learn_peers(nobody).of("light_duty") == PEERS.of("light_duty")
-    assert Peers().of("passenger") is learn_peers(Window(0, [], [])).of("passenger")
+    assert InForce().of("passenger") is learn_peers(Window(0, [], [])).of("passenger")
