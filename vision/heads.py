@@ -5,9 +5,10 @@ from __future__ import annotations
 from vision.eye_state import EyeStates
 from vision.head_pose import HeadPoses
 from vision.models import Head
+from vision.mouth import Mouths
 from vision.picture_quality import PictureQuality
 
 
 def default_heads() -> tuple[Head, ...]:
     """New heads; each loads its network at its first picture, and is closed by whoever asked for it."""
-    return (EyeStates(), HeadPoses(), PictureQuality())
+    return (EyeStates(), HeadPoses(), Mouths(), PictureQuality())
