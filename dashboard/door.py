@@ -15,10 +15,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route, Router
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard import auth, footage
+from dashboard import api, auth, footage
+from dashboard.api import build_api
 from dashboard.auth import COOKIE, Person, SignInRefused, Throttle
 from dashboard.theme import ICON_SVG
 from infra.clock import Clock, to_datetime
@@ -34,7 +35,8 @@ MOST_FORM_BYTES = 8_192  # name, password and address of a page, each letter as 
 FORM_WAIT_S = 15.0
 ICON = "/favicon.png"  # Streamlit asks for this name; browsers read what it holds by its type
 _AWAY = (SQLAlchemyError, StoreUnavailable)
-_OPEN = ("/_stcore/health", "/_stcore/host-config", "/static/", ICON, SIGN_IN)  # hold nothing of the fleet
+_OPEN = ("/_stcore/health", "/_stcore/host-config", "/static/", ICON, SIGN_IN, api.PREFIX)
+"""They hold nothing of the fleet; the API asks for itself, since programs come without a session."""
 # Streamlit's charts compile their expressions, hence 'unsafe-eval'. Nothing may be loaded from, or sent, elsewhere.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -66,11 +68,17 @@ class Door:
 
     def sign_in(self, username: str, password: str, address: str) -> str:
         """A session's token. Raises SignInRefused."""
-        self.throttle.take(username, address)
-        with self.throttle.hashing(), self.engine.begin() as connection:
-            person = auth.check_password(connection, username, password)
-            self.throttle.forgive(username)
+        person = self.check(username, password, address)
+        with self.engine.begin() as connection:
             return auth.open_session(connection, person.username, to_datetime(self.clock.now_us()))
+
+    def check(self, username: str, password: str, address: str) -> Person:
+        """Whose name and password these are. Raises SignInRefused, after too many attempts as well."""
+        self.throttle.take(username, address)
+        with self.throttle.hashing(), self.engine.connect() as connection:
+            person = auth.check_password(connection, username, password)
+        self.throttle.forgive(username)
+        return person
 
     def sign_in_by_link(self, token: str) -> str | None:
         if not auth.redeem_link_token(self.settings.data_dir, token):
@@ -143,7 +151,7 @@ class Guard:
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self.app = app
         self.door = door
-        self.own = Router(door.routes())
+        self.own = Router([*door.routes(), Mount("", build_api(door))])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -159,7 +167,7 @@ class Guard:
                 logger.exception("the database does not answer")
                 refusal = away_page()
         if refusal is None:
-            ours = connection.url.path.startswith((SIGN_IN, SIGN_OUT, FOOTAGE, ICON))
+            ours = connection.url.path.startswith((SIGN_IN, SIGN_OUT, FOOTAGE, ICON, api.PREFIX))
             await (self.own if ours else self.app)(scope, receive, guarded)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "sign in again"})

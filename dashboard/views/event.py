@@ -8,20 +8,19 @@ from uuid import UUID
 
 import pandas as pd
 import streamlit as st
-from sqlalchemy import Connection
 
-from dashboard import charts, desk, labels, parts
+from dashboard import charts, desk, labels, parts, scores
 from dashboard.auth import Person
 from dashboard.core.filters import Filters, from_query, to_query
 from dashboard.core.review import Action, Role, allowed
-from dashboard.data import reading, settings, words
+from dashboard.data import now, reading, words
 from dashboard.navigation import asked, asked_one, go, link
+from dashboard.scores import Cost
 from dashboard.views import footage
 from dashboard.views.inbox import default_filters, event_filter
 from infra.contracts.events import SCORED_STATES, EventKind, ReviewState
 from infra.store import queries, reports
 from infra.store.queries import ActionRow, EventRow, Neighbours
-from infra.store.reports import ScoreRow
 
 BEFORE, AFTER = timedelta(seconds=60), timedelta(seconds=60)  # of the track and the traces
 NEAREST_FIX = timedelta(seconds=5)  # further away it would mark another place
@@ -42,7 +41,7 @@ def show(person: Person) -> None:
         media = queries.media_of(connection, event.event_id)
         actions = queries.activity(connection, event.event_id)
         trip_id = reports.trip_at(connection, event.vehicle_id, event.start_at + timedelta(seconds=10))
-        scores = _scores(connection, event, trip_id)
+        costs = scores.costs(connection, event, trip_id, words().local(now()).date(), words())
         since, until = event.start_at - BEFORE, min(event.end_at, event.start_at + LONGEST) + AFTER
         track = reports.track(connection, event.vehicle_id, since, until)
         motion = reports.motion(connection, event.vehicle_id, since, until)
@@ -54,7 +53,7 @@ def show(person: Person) -> None:
     with right, st.container(key="event-side"):
         _decide(person, event, filters, place)
         _facts(event, trip_id)
-        _cost(event, scores)
+        _cost(event, costs)
         _log(event, actions)
     with left:
         footage.show(person, event, media, trace)
@@ -149,38 +148,18 @@ def _facts(event: EventRow, trip_id: UUID | None) -> None:
         parts.facts(labels.evidence_rows(event.evidence, formats))
 
 
-def _scores(connection: Connection, event: EventRow, trip_id: UUID | None) -> dict[str, ScoreRow | None]:
-    """The scores of the trip and of the driver's day that this event lies in."""
-    trip = reports.scores(connection, "trip", str(trip_id)) if trip_id else []
-    day = trip[-1].day if trip else event.start_at.astimezone(settings().zone).date()
-    days = reports.scores(connection, "driver_day", event.driver_id, day, day) if event.driver_id else []
-    return {"Driver’s day": days[-1] if days else None, "Trip": trip[-1] if trip else None}
-
-
-def _cost(event: EventRow, scores: dict[str, ScoreRow | None]) -> None:
-    st.markdown("**What it cost**")
-    if ReviewState(event.review_state) not in SCORED_STATES:
+def _cost(event: EventRow, costs: Sequence[Cost]) -> None:
+    st.markdown("**What it costs**")
+    counts = ReviewState(event.review_state) in SCORED_STATES
+    if not counts:
         st.write("Nothing: in this state an event does not count.")
-    elif not any(scores.values()):
+    elif not costs:
         st.write("Nothing yet: events count when their trip has ended.")
-    rows = [
-        (name, f"{_points(event, score.ledger)} Score {score.value:.0f}.")
-        for name, score in scores.items()
-        if score is not None and score.value is not None
-    ]
-    parts.facts(rows)
+    parts.facts([(cost.of, _points(cost, counts)) for cost in costs if cost.result.value is not None])
 
 
-def _points(event: EventRow, ledger: Sequence[dict[str, object]]) -> str:
-    if ReviewState(event.review_state) not in SCORED_STATES:
-        return "0 points."
-    if event.kind == EventKind.SPEEDING:
-        points = sum(float(str(line["points"])) for line in ledger if str(line["what"]).startswith("speeding."))
-        return f"{points:+.1f} points for all speeding, by its share of driving time."
-    line = next((each for each in ledger if each["what"] == f"{event.kind}.{event.severity}"), None)
-    if line is None:
-        return "0 points."
-    return f"{float(str(line['points'])) / float(str(line['count'])):+.1f} points."
+def _points(cost: Cost, counts: bool) -> str:
+    return f"{cost.points if counts else 0.0:+.1f} points. Score {cost.result.value:.0f}."
 
 
 def _log(event: EventRow, actions: list[ActionRow]) -> None:

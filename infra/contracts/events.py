@@ -79,6 +79,9 @@ SCORED_STATES = frozenset(
 )
 """An event in another state does not count against the driver (as at Samsara)."""
 
+RECOGNISED_STATES = frozenset({ReviewState.NEEDS_RECOGNITION, ReviewState.RECOGNIZED})
+"""What was flagged was good driving."""
+
 
 class MediaKind(StrEnum):
     STILL = "still"

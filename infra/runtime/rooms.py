@@ -22,6 +22,7 @@ settings and the database's address.
 SUB_COMMANDS = {
     "services": "infra.runtime.services:services_app",
     "devices": "ingest.devices:devices_app",
+    "tag": "scoring.tags_cli:tags_app",
     "users": "dashboard.users:users_app",
     "judge": "scoring.judge:judge_app",
     "watch": "vision.watch:watch_app",
@@ -30,6 +31,9 @@ SUB_COMMANDS = {
     "rescore": "scoring.rescore:rescore_app",
     "export": "scoring.export:export_app",
 }
+
+STANDINGS = "scoring.standings:standings_in_force"
+"""``(connection, since, until) -> standings``: everybody's score in a window."""
 
 
 class Server(Protocol):

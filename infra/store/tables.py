@@ -124,6 +124,13 @@ vehicle = Table(
     Column("vehicle_class", Text, nullable=False),
 )
 
+vehicle_tag = Table(  # what groups of vehicles are called: a depot, a customer, a kind of work
+    "vehicle_tag",
+    metadata,
+    Column("tag", Text, primary_key=True),
+    Column("vehicle_id", Text, ForeignKey("vehicle.vehicle_id"), primary_key=True),
+)
+
 device = Table(
     "device",
     metadata,
@@ -357,12 +364,15 @@ score = Table(
     Column("day", Date, primary_key=True),  # in the fleet's time zone
     Column("formula", Text, primary_key=True),
     Column("value", Float),  # 0..100; null: nothing driven
+    Column("low", Float),  # with high, 90 % of what the score may truly be
+    Column("high", Float),
+    Column("state", Text, nullable=False),  # scored, too_little_driving, nothing_driven
     Column("distance_m", Float, nullable=False),
     Column("driving_s", Float, nullable=False),
     Column("over_limit_s", Float, nullable=False),
     Column("limit_known_s", Float, nullable=False),
     Column("events", Integer, nullable=False),
-    Column("ledger", JSONB, nullable=False),  # list of {"what", "count", "points", "why"}
+    Column("ledger", JSONB, nullable=False),  # list of {"what", "points", …}: "peers", then what happened
 )
 
 rules_change = Table(  # the audit log of weights: the newest is in force
@@ -371,6 +381,17 @@ rules_change = Table(  # the audit log of weights: the newest is in force
     Column("change_id", BigInteger, Identity(), primary_key=True),
     Column("name", Text, nullable=False),
     Column("content", JSONB, nullable=False),  # as it was in the file
+    Column("username", Text, nullable=False),
+    _time("at"),
+)
+
+peer_fit = Table(  # what was learned of peers, and of which days: the newest is in force
+    "peer_fit",
+    metadata,
+    Column("fit_id", BigInteger, Identity(), primary_key=True),
+    Column("content", JSONB, nullable=False),  # vehicle class -> events, bands -> word -> count, exposure, severity
+    _time("since"),
+    _time("until"),
     Column("username", Text, nullable=False),
     _time("at"),
 )
