@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,15 +12,22 @@ import typer
 import yaml
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from sqlalchemy import Connection
 
 from infra.clock import SystemClock, to_datetime
+from infra.contracts.events import EventKind
 from infra.runtime.adapters import open_database
 from infra.settings import load
 from scoring.core.formulas.table import OURS
 from scoring.core.rules import DEFAULT
-from scoring.core.what_if import RulesError, read_change
-from scoring.what_if import Comparison, Move, compare, switch
+from scoring.core.what_if import Change, RulesError, read_change
+from scoring.outcome import keep_beside
+from scoring.stored.database import Database
+from scoring.stored.parquet import Archive
+from scoring.trial import Tried, run
+from scoring.what_if import Comparison, Move, compare, switch, to_replay
 from scoring.windows import By, read_window
 
 T = TypeVar("T")
@@ -34,29 +41,56 @@ def rescore(
     since: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
     until: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")],
     by: Annotated[By, typer.Option()] = By.DRIVER,
+    archive: Annotated[
+        Path | None, typer.Option(help="Read telemetry from this folder of `rumblestrip export`.", file_okay=False)
+    ] = None,
     switch_: Annotated[
-        bool, typer.Option("--switch", help="Put the weights in force, with an entry on record.")
+        bool, typer.Option("--switch", help="Put the rules in force, once you have seen what they change.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before switching.")] = False,
     username: Annotated[str, typer.Option("--user", help="Who is on record. Default: you.")] = "",
 ) -> None:
-    """Show what other weights or higher thresholds would change; write nothing unless told to switch.
+    """Show what other weights or thresholds would change: events lost and gained, scores, ranks. Live tables stay as
+    they are; events lost and gained are kept in the table what_if_event, under the name of the rules.
 
-    The file holds `name` and any of `weights`, `bands`, `severity`, `scale`, `harsh_g`, as in
-    {name: brakes, weights: {harsh_brake: 6}, harsh_g: {passenger: {brake: 0.7}}}.
+    The file holds `name` and what differs from the rules that are built in: `weights`, `bands`, `severity`, `scale`,
+    `harsh_g`, `speeding_s`, `idling_s`, as in
+    {name: strict, weights: {harsh_brake: 6}, harsh_g: {passenger: {brake: 0.5}}, speeding_s: {heavy: 5}}.
 
     Example: rumblestrip rescore --rules other.yaml --from 2026-05-01 --to 2026-05-31
     """
-    content = _read(rules)
-    settings = load()
-    first, last = (day.replace(tzinfo=settings.zone) for day in (since, until))
+    content, settings, console = _read(rules), load(), Console()
     change = _or_exit(lambda: read_change(content, OURS, DEFAULT))
-    with open_database(settings) as engine, engine.begin() as connection:
-        found = compare(connection, read_window(connection, first, last + timedelta(days=1)), change, by)
-        if switch_:
-            by_whom, now = username or getpass.getuser(), to_datetime(SystemClock().now_us())
-            _or_exit(lambda: switch(connection, content, by_whom, now))
-    show(found, Console())
-    Console().print("In force from now on." if switch_ else "Nothing was changed; --switch puts weights in force.")
+    first, last = (day.replace(tzinfo=settings.zone) for day in (since, until))
+    with open_database(settings) as engine:
+        with engine.begin() as connection:
+            window = read_window(connection, first, last + timedelta(days=1))
+            tried = _try(connection, change, (first, last + timedelta(days=1)), archive, console)
+            found = compare(connection, window, change, by, tried)
+        with engine.begin() as connection:
+            keep_beside(connection, change.name, window, found.outcome)
+        show(found, console)
+        if switch_ and (yes or typer.confirm("Put these rules in force?")):
+            with engine.begin() as connection:
+                switch(connection, content, username or getpass.getuser(), to_datetime(SystemClock().now_us()))
+            console.print("In force from now on, and on record.")
+        else:
+            console.print("Nothing was switched; --switch puts these rules in force.")
+
+
+def _try(
+    connection: Connection, change: Change, between: tuple[datetime, datetime], archive: Path | None, console: Console
+) -> Tried | None:
+    """Judge the stored seconds again, if thresholds differ."""
+    rules, kinds = to_replay(connection, change)
+    if not kinds:
+        return None
+    source = Archive(archive) if archive else Database(connection)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    ) as progress:
+        task = progress.add_task("vehicles judged again", total=None)
+        return run(source, *between, rules, kinds, lambda done, all_: progress.update(task, completed=done, total=all_))
 
 
 def show(found: Comparison, console: Console) -> None:
@@ -67,10 +101,37 @@ def show(found: Comparison, console: Console) -> None:
     for move in sorted(found.moves, key=lambda one: (-abs(one.rank_after - one.rank), one.rank)):
         table.add_row(*_cells(move))
     console.print(table)
-    lost = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in sorted(found.lost.items())) or "none"
+    _show_events(found, console)
     moved = sum(move.rank != move.rank_after for move in found.moves)
-    console.print(f"Events lost: {lost}, of {found.events}. Gained: none, higher thresholds find no new ones.")
     console.print(f"Ranks moved: {moved} of {len(found.moves)}.")
+
+
+def _show_events(found: Comparison, console: Console) -> None:
+    """Lost and gained, and how far that can be trusted."""
+    outcome = found.outcome
+    console.print(f"Events lost: {_counted(outcome.lost_by_kind)}, of {found.events}.", soft_wrap=True)
+    console.print(f"Events gained: {_counted(outcome.gained_by_kind)}.", soft_wrap=True)
+    if outcome.changed:
+        console.print(f"Events of another severity: {len(outcome.changed)}.")
+    gain = outcome.gain
+    if gain is None:
+        return
+    estimated = sum(not one.exact for one in gain.gained)
+    console.print(
+        "What is lost is exact, by each event's own peak. Of what is gained, "
+        f"{len(gain.gained) - estimated} are exact, by the worker's rules on the stored seconds, and {estimated} "
+        "estimated from the spread of acceleration within seconds.",
+        soft_wrap=True,
+    )
+    console.print(
+        f"As a check, the rules in force on the same seconds: {gain.again} of the {gain.stored} stored events found "
+        f"again, and {gain.beside} more that are not stored.",
+        soft_wrap=True,
+    )
+
+
+def _counted(counts: Mapping[EventKind, int]) -> str:
+    return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in sorted(counts.items())) or "none"
 
 
 def _cells(move: Move) -> tuple[str, ...]:

@@ -1,30 +1,26 @@
-"""Compares the rules in force with others over a window, and switches: events lost, scores and ranks moved."""
+"""Compares the rules in force with others over a window, and switches: events lost and gained, scores, ranks moved."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
 from sqlalchemy import Connection, insert, select, text
 
+from infra.contracts.events import EventKind
 from infra.store.tables import rules_change
 from scoring.core.formulas.expected_risk import RiskFormula
 from scoring.core.formulas.table import OURS
-from scoring.core.rules import DEFAULT
-from scoring.core.what_if import KINDS, Change, Peak, RulesError, changed_formula, is_kept, read_change
-from scoring.recompute import mark_all_due
+from scoring.core.rules import DEFAULT, Rules
+from scoring.core.what_if import Change, changed_formula, changed_rules, kinds_that_differ, read_change
+from scoring.outcome import Outcome, judge, read_stored, window_after
+from scoring.timeline import rules_in_force
+from scoring.trial import Tried
 from scoring.windows import DEFAULT_FORMULA, By, Scored, Window, learn_peers, parts, score_parts
 
-_PEAKS = text(
-    "SELECT event.event_id, event.kind, event.peak, CAST(event.evidence ->> 'threshold_g' AS float8) AS threshold_g, "
-    "coalesce(vehicle.vehicle_class, 'passenger') AS vehicle_class FROM safety_event AS event "
-    "LEFT JOIN vehicle ON vehicle.vehicle_id = event.vehicle_id "
-    "WHERE event.event_id = ANY(CAST(:ids AS uuid[])) AND event.kind = ANY(:kinds) AND event.peak_unit = 'g' "
-    "AND event.evidence ->> 'threshold_g' IS NOT NULL"
-)
+_ONE_AT_A_TIME = text("LOCK TABLE rules_change IN EXCLUSIVE MODE")  # so that changes commit in the order of their ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +36,13 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``lost``: events by kind that would not be events any more."""
+    """``events``: of the window, under the rules in force. ``after``: the window as it would be."""
 
     change: Change
     moves: Sequence[Move]
-    lost: dict[str, int]
+    outcome: Outcome
     events: int
+    after: Window
 
 
 def formula_in_force(connection: Connection) -> RiskFormula:
@@ -55,41 +52,41 @@ def formula_in_force(connection: Connection) -> RiskFormula:
     return OURS if content is None else changed_formula(OURS, read_change(content, OURS, DEFAULT))
 
 
-def compare(connection: Connection, window: Window, change: Change, by: By = By.DRIVER) -> Comparison:
-    """Score a window twice. Nothing is written."""
-    base = formula_in_force(connection)
-    gone = events_lost(connection, window, change)
-    after = replace(window, incidents=[one for one in window.incidents if one.event_id not in gone])
+def to_replay(connection: Connection, change: Change) -> tuple[tuple[Rules, Rules], Set[EventKind]]:
+    """The thresholds in force and those of the change, and the kinds of events that these judge differently."""
+    rules = rules_in_force(connection), changed_rules(DEFAULT, change)
+    return rules, kinds_that_differ(*rules)
+
+
+def compare(
+    connection: Connection, window: Window, change: Change, by: By = By.DRIVER, tried: Tried | None = None
+) -> Comparison:
+    """Score a window twice. Nothing is written.
+
+    Args:
+        tried: what a replay of the window found, by the rules of ``to_replay``; without it no event can be gained.
+    """
+    rules, kinds = to_replay(connection, change)
+    outcome = judge(read_stored(connection, window), rules, kinds, tried)
+    after, base = window_after(window, outcome), formula_in_force(connection)
     old, new = (_ranked(w, by, f) for w, f in ((window, base), (after, changed_formula(OURS, change))))
     moves = [Move(name, value, new[name][0], rank, new[name][1]) for name, (value, rank) in old.items()]
-    return Comparison(change, moves, dict(Counter(gone.values())), len(window.incidents))
-
-
-def events_lost(connection: Connection, window: Window, change: Change) -> dict[str, str]:
-    """Harsh events that the change's thresholds leave out: id to kind."""
-    if not change.harsh_g:
-        return {}
-    asked = {"ids": [one.event_id for one in window.incidents], "kinds": [str(kind) for kind in KINDS.values()]}
-    kinds = {str(kind): kind for kind in KINDS.values()}
-    return {
-        str(row.event_id): row.kind
-        for row in connection.execute(_PEAKS, asked)
-        if not is_kept(Peak(kinds[row.kind], row.vehicle_class, row.peak, row.threshold_g), change, DEFAULT)
-    }
+    return Comparison(change, moves, outcome, len(window.incidents), after)
 
 
 def switch(connection: Connection, content: dict[str, object], username: str, now: datetime) -> None:
-    """Put weights in force, on the caller's transaction; the row says who, when and what, for ever.
+    """Put weights and thresholds in force, on the caller's transaction; the row says who, when and what, for ever.
+
+    Weights count for the scores of all windows at once. Thresholds count for what arrives from ``now`` on: events that
+    were found stay as they are. What the change leaves out is as built in.
 
     Raises:
-        RulesError: the rules are wrong, or hold thresholds.
+        RulesError: the rules are wrong.
     """
     change = read_change(content, OURS, DEFAULT)
-    if change.harsh_g:
-        raise RulesError("harsh_g can be tried, not switched: events are found by the worker's own thresholds")
+    connection.execute(_ONE_AT_A_TIME)
     row = {"name": change.name, "content": orjson.loads(orjson.dumps(content)), "username": username, "at": now}
     connection.execute(insert(rules_change).values(row))
-    mark_all_due(connection)
 
 
 def _ranked(window: Window, by: By, formula: RiskFormula) -> dict[str, tuple[float | None, int]]:

@@ -375,7 +375,27 @@ score = Table(
     Column("ledger", JSONB, nullable=False),  # list of {"what", "points", …}: "peers", then what happened
 )
 
-rules_change = Table(  # the audit log of weights: the newest is in force
+what_if_event = Table(  # what other rules, tried on a window, would lose and gain: rescore's side group
+    "what_if_event",
+    metadata,
+    Column("name", Text, primary_key=True),  # of the rules
+    Column("event_id", Uuid, primary_key=True),
+    Column("outcome", Text, primary_key=True),  # lost, gained
+    Column("estimated", Boolean, nullable=False),  # from seconds of motion; if not, exact
+    Column("vehicle_id", Text, nullable=False),
+    Column("driver_id", Text),
+    Column("kind", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    _time("start_at"),
+    _time("end_at"),
+    Column("lat", Float),
+    Column("lon", Float),
+    Column("peak", Float, nullable=False),
+    Column("peak_unit", Text, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+)
+
+rules_change = Table(  # the audit log of weights and thresholds: the newest is in force
     "rules_change",
     metadata,
     Column("change_id", BigInteger, Identity(), primary_key=True),

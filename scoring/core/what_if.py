@@ -184,20 +184,3 @@ def _known(section: str, content: Any, words: Mapping[str, object] | Sequence[st
     for word in content:
         if word not in words:
             raise RulesError(f"{section}.{word} is not known; there is {', '.join(sorted(words))}")
-
-
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """A harsh event as a threshold sees it. ``threshold_g``: the one that it was found with, which GPS has lower."""
-
-    kind: EventKind
-    vehicle_class: str
-    peak_g: float
-    threshold_g: float
-
-
-def is_kept(peak: Peak, change: Change, rules: Rules) -> bool:
-    """Whether a harsh event still reaches the threshold."""
-    now_g = threshold_g(rules, peak.vehicle_class, peak.kind)
-    new_g = change.harsh_g.get((peak.vehicle_class, peak.kind), now_g)
-    return peak.peak_g >= peak.threshold_g * new_g / now_g

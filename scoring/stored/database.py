@@ -17,6 +17,7 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from infra.contracts.telemetry import GPS_DTYPES, UNKNOWN, Float64, GpsSamples, VehicleClass
+from scoring.core.rules import DEFAULT
 from scoring.core.state import VehicleState
 from scoring.core.state import load as load_state
 from scoring.core.stored import ALWAYS_US, Motion, Subject, Telemetry, no_motion
@@ -35,6 +36,7 @@ _DRIVEN = text(
     "SELECT DISTINCT trip.vehicle_id, coalesce(vehicle.vehicle_class, 'passenger') AS vehicle_class, "
     "CAST(state.state AS text) AS state FROM trip LEFT JOIN vehicle ON vehicle.vehicle_id = trip.vehicle_id "
     "LEFT JOIN vehicle_state AS state ON state.vehicle_id = trip.vehicle_id AND state.consumer_group = 'scoring' "
+    f"AND state.rules_version = 'driving-{DEFAULT.version}' "
     "WHERE trip.start_at < :until AND trip.end_at >= :since ORDER BY 1"
 )
 _DENSITY = text(
