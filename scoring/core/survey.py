@@ -197,10 +197,9 @@ def _ahead(sums: Matrix) -> tuple[Float64, bool]:
 def _span(driven: Seconds, first: int, last: int, scaled: bool) -> Span:
     piece = Seconds(driven.start_us[first:last], driven.terms[first:last])
     found = fit(piece.products.sum(axis=0), scaled)
-    if found is not None:
-        calm = _residual_size(piece) < _OUTLIER_MPS2
-        if _LEAST_KEPT < calm.mean() < 1.0:
-            found = fit(_keep(piece, calm).products.sum(axis=0), scaled) or found
+    calm = _residual_size(piece) < _OUTLIER_MPS2
+    if _LEAST_KEPT < calm.mean() < 1.0:  # some seconds in a hand, potholes
+        found = fit(_keep(piece, calm).products.sum(axis=0), scaled) or found
     return Span(int(piece.start_us[0]), int(piece.start_us[-1]) + SECOND_US, found)
 
 

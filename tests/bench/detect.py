@@ -25,6 +25,7 @@ from infra.runtime.simulated_drive import Noise, TrueEvent, Word
 from scoring.core.pipeline import Found, fold_batch, fold_silence
 from scoring.core.rules import DEFAULT, HarshThresholds, NearCrashRule, Rules
 from scoring.core.state import VehicleState
+from tests.bench.mounting import measure as measure_mountings
 from tests.bench.recordings import Labelled, Recorded, batches, blackbox, comma, hundred_car, receivers, rotated
 from tests.unit.scoring.road import any_rotation
 
@@ -245,6 +246,12 @@ def mounting(data: Path) -> Section:
     return Section("Mounting, comma2k19", rows, {"calibration_within_5deg_share": share})
 
 
+def devices(data: Path) -> Section:
+    """Mountings of many kinds of devices, in a minute each."""
+    rows, figures = measure_mountings(data)
+    return Section("Mounting, other devices, 60 s with a brake and a turn", rows, figures)
+
+
 def everyday(data: Path) -> Section:
     counts: Counter[str] = Counter()
     km = 0.0
@@ -304,6 +311,7 @@ SETS: dict[Callable[[Path], Section], str] = {
     simulated: "",
     near_crashes: "nds100car",
     mounting: "comma2k19",
+    devices: "",
     everyday: "nds_blackbox",
     agreement: "gps_lane_changes",
     speed: "",
