@@ -110,7 +110,6 @@ def keep_beside(connection: Connection, name: str, window: Window, outcome: Outc
     Returns:
         How many rows.
     """
-    what_if_event.create(connection, checkfirst=True)  # a database that is older than the table gets it here
     connection.execute(delete(what_if_event).where(what_if_event.c.name == name))
     rows = [*_lost_rows(name, outcome), *_gained_rows(name, window, outcome)]
     insert(connection, _SIDE, rows)

@@ -17,8 +17,9 @@ from infra.store.media import LocalMedia
 from scoring.core.formulas.table import OURS
 from scoring.core.rules import DEFAULT
 from scoring.core.what_if import read_change
+from scoring.in_force import in_force
 from scoring.rescore import rescore_app
-from scoring.what_if import compare, formula_in_force, switch
+from scoring.what_if import compare, switch
 from scoring.windows import By, read_window
 from tests.seed import UNTIL, Fleet, seed
 
@@ -59,10 +60,10 @@ def test_a_threshold_that_nothing_reaches_loses_every_harsh_brake(database, flee
 
 def test_a_switch_holds_from_then_on_and_is_on_record(database, fleet):
     with database.begin() as connection:
-        assert formula_in_force(connection) is OURS
+        assert in_force(connection).base is OURS
         switch(connection, HEAVY_BRAKES, "mia", NOW)
     with database.connect() as connection:
-        assert formula_in_force(connection).events["harsh_brake"].weight == 40
+        assert in_force(connection).base.events["harsh_brake"].weight == 40
         assert connection.execute(text("SELECT name, username, at FROM rules_change")).all() == [
             ("heavy-brakes", "mia", NOW)
         ]
@@ -86,7 +87,9 @@ def test_the_command_shows_and_switches_only_when_told(database, fleet, tmp_path
 
 def test_a_database_of_the_first_schema_gets_the_table(database):
     with database.begin() as connection:
-        connection.execute(text("DROP TABLE rules_change"))
+        for table in ("rules_change", "peer_fit", "vehicle_tag"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("ALTER TABLE score DROP COLUMN low, DROP COLUMN high, DROP COLUMN state"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     assert migrations.upgrade(plain_url(database)) == migrations.head()
     with database.connect() as connection:
