@@ -30,7 +30,7 @@ class Detection:
 
     @property
     def start_us(self) -> int:
-        return self.episode.start_us
+        return start_us(self.episode)
 
     @property
     def end_us(self) -> int:
@@ -45,14 +45,21 @@ def load(state: Any) -> Detection:
     return Detection(episodes.load(state["episode"]), Accepted(**verdict))
 
 
+def start_us(episode: Episode) -> int:
+    """With the time that its first value spans."""
+    return episode.start_us - BY_NAME[episode.detector].half_us
+
+
 def end_us(episode: Episode) -> int:
-    """Without the time that its detector only remembers."""
-    return max(episode.start_us, episode.end_us - BY_NAME[episode.detector].hold_us)
+    """Without the time that its detector only remembers, and with that which its last value spans."""
+    detector = BY_NAME[episode.detector]
+    return max(episode.start_us, episode.end_us - detector.hold_us) + detector.half_us
 
 
 def reach_start_us(episode: Episode) -> int:
     """From when on it may overlap with others."""
-    return episode.start_us - BY_NAME[episode.detector].reach_us
+    detector = BY_NAME[episode.detector]
+    return episode.start_us - detector.reach_us - detector.half_us
 
 
 def joins(episode: Episode) -> bool:
@@ -79,7 +86,7 @@ def groups(detections: Iterable[Detection]) -> list[list[Detection]]:
 def to_event(group: list[Detection], vehicle_id: str, rules_version: str) -> SafetyEvent:
     """One event of the gravest detection's kind. A near crash gives its severity to the harsh event it lies in.
 
-    The kind stays the harsh one, whose measure and threshold a driver can follow; its labels name everything.
+    There the kind stays the harsh one, whose measure and threshold a driver can follow; its labels name everything.
     """
     chief = max(group, key=_gravity)
     first = min(group, key=lambda d: (d.start_us, d.episode.detector))
@@ -91,7 +98,7 @@ def to_event(group: list[Detection], vehicle_id: str, rules_version: str) -> Saf
         near = next((d for d in group if d.kind is EventKind.NEAR_CRASH and d is not chief), None)
         if near is not None:
             evidence["near_crash_evidence_g"] = near.verdict.peak
-    context = context_labels(first.start_us, place.get("lat"), place.get("lon"))
+    context = context_labels(first.start_us, place.get("lat"), place.get("lon"), place.get("limit_mps"))
     if context:
         evidence["context"] = context
     return SafetyEvent(
@@ -113,7 +120,10 @@ def to_event(group: list[Detection], vehicle_id: str, rules_version: str) -> Saf
     )
 
 
-def _gravity(one: Detection) -> tuple[bool, int, float, int, str]:
+def _gravity(one: Detection) -> tuple[int, int, float, int, str]:
     verdict = one.verdict
-    harsh = one.kind is not EventKind.NEAR_CRASH
-    return harsh, _SEVERITIES.index(verdict.severity), verdict.peak, -one.start_us, one.episode.detector
+    severity = _SEVERITIES.index(verdict.severity)
+    return _RANKS.get(one.kind, 0), severity, verdict.peak, -one.start_us, one.episode.detector
+
+
+_RANKS = {EventKind.ROLLOVER: 3, EventKind.CRASH: 2, EventKind.NEAR_CRASH: -1, EventKind.SWERVE: -2}

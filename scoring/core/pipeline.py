@@ -10,7 +10,7 @@ import numpy as np
 
 from infra.contracts.events import SafetyEvent, Trace, Trip, TripStatus
 from infra.contracts.telemetry import GpsSamples, ImuFrame, TelemetryBatch, empty_gps, take
-from scoring.core import joining, orientation, samples, trips
+from scoring.core import duty, joining, orientation, posted, samples, trips
 from scoring.core.detectors import BY_NAME, DETECTORS, Refused, View
 from scoring.core.episodes import Episode
 from scoring.core.fixes import believable, fill_speed
@@ -21,11 +21,10 @@ from scoring.core.state import PendingTrace, VehicleState
 from scoring.core.trips import OpenTrip
 from scoring.core.window import Window
 
-_MARGIN_US = 2 * SECOND_US  # an episode is found at most this long after it began
+_MARGIN_US = 3 * SECOND_US  # an episode is found at most this long after what it tells of began
 _LONGEST_RING_US = 60 * SECOND_US  # whatever an episode asks for: a state stays small
-_LONGEST_TRACED_US = 35 * SECOND_US  # of a longer event the end is kept: what is surely there in 60 s
+_LONGEST_TRACED_US = 20 * SECOND_US  # of a longer event the end is kept: what is surely there in 60 s
 _IMU_LAG_US = 5 * SECOND_US  # when one stream is this far behind the other, it is not waited for
-_STALE_US = 20 * SECOND_US  # longer than any quiet time: without samples of its own, an episode is over
 _CLOCK_BACK_US = 300 * SECOND_US  # a device whose time falls back further has set its clock: a new beginning
 _QUIET_DEVICE_US = 10 * SECOND_US  # after which another device of the same vehicle takes over
 _LONG_AGO = -(2**62)
@@ -79,6 +78,9 @@ def fold_silence(state: VehicleState, found: Found) -> VehicleState:
     state = _settle(state, window, found, at_once=True)
     state = _join(state, window, found, at_once=True)
     state = _release(state, window, found, at_once=True)
+    told, on_duty = duty.last_word(state.duty, found.vehicle_id, found.rules)
+    found.events += told
+    state = replace(state, duty=on_duty)
     trip = state.trip
     if trip is not None and not trip.silent:
         _write_trip(trip, TripStatus.ENDED, found)
@@ -188,13 +190,17 @@ def _follow_trip(
 ) -> VehicleState:
     before = min(window.fix_from, 1)
     track = samples.fixes_from(window.fixes, window.fix_from - before)
-    ended, trip = trips.advance(state.trip, trips.leg_of(track, before, gps, driver_id, found.rules))
+    leg = trips.leg_of(track, before, gps, driver_id, found.rules)
+    ended, trip = trips.advance(state.trip, leg)
     for one in ended:
         _write_trip(one, TripStatus.ENDED, found)
+    told, on_duty = duty.advance(state.duty, leg, found.vehicle_id, found.rules)
+    found.events += told
     if trip is not None and not trip.silent and _is_due(trip, found.rules):
         _write_trip(trip, TripStatus.OPEN, found)
         trip = replace(trip, written_us=trip.end_us)
-    return replace(state, trip=trip)
+    changes = posted.follow(state.posted, window.fixes.time_us[window.fix_from :], gps.speed_limit_mps)
+    return replace(state, trip=trip, duty=on_duty, posted=changes)
 
 
 def _is_due(trip: OpenTrip, rules: Rules) -> bool:
@@ -217,11 +223,11 @@ def _scan(state: VehicleState, window: Window, driver_id: str | None, rules: Rul
     for detector in DETECTORS:
         before = under_way.get(detector.name)
         ended, after = detector.scan(view, before)
-        closed += [_placed(e, driver_id, window) for e in ended]
-        if after is not None and _now_us(window) > after.end_us + _STALE_US:
-            closed.append(_placed(after, driver_id, window))  # its own stream has stopped
+        closed += [_placed(e, driver_id, window, state.posted) for e in ended]
+        if after is not None and _now_us(window) > after.end_us + detector.stale_us:
+            closed.append(_placed(after, driver_id, window, state.posted))  # its own stream has stopped
         elif after is not None:
-            still_open.append(_placed(after, driver_id, window))
+            still_open.append(_placed(after, driver_id, window, state.posted))
     if not closed and not still_open and not under_way:
         return state
     # in an order that does not tell when they were found
@@ -233,8 +239,8 @@ def _now_us(window: Window) -> int:
     return max(window.imu_now_us or _LONG_AGO, window.fix_now_us or _LONG_AGO)
 
 
-def _placed(episode: Episode, driver_id: str | None, window: Window) -> Episode:
-    """With its driver, place and speed, as known when it is first seen."""
+def _placed(episode: Episode, driver_id: str | None, window: Window, limits: posted.Changes) -> Episode:
+    """With its driver, place, speed and posted limit, as known when it is first seen."""
     if "seen" in episode.detail:
         return episode
     detail = {"seen": 1.0}
@@ -244,6 +250,9 @@ def _placed(episode: Episode, driver_id: str | None, window: Window) -> Episode:
         detail |= {"lat": float(fixes.lat[at]), "lon": float(fixes.lon[at])}
         if np.isfinite(fixes.speed_mps[at]):
             detail["speed_mps"] = float(fixes.speed_mps[at])
+        limit_mps = posted.limit_at(limits, int(fixes.time_us[at]))
+        if limit_mps is not None:
+            detail["limit_mps"] = limit_mps
     return replace(episode, driver_id=driver_id, detail=episode.detail | detail)
 
 
@@ -336,9 +345,10 @@ def _trace_has_come(window: Window, until_us: int) -> bool:
 def _trim(state: VehicleState, window: Window, rules: Rules) -> VehicleState:
     """Keep what an event that begins now, or is not yet complete, may still need."""
     now_us = _now_us(window)
-    traced = [e.start_us for e in (*state.open_episodes, *state.settling) if BY_NAME[e.detector].traced]
+    under_way = (*state.open_episodes, *state.settling)
+    traced = [joining.start_us(e) for e in under_way if BY_NAME[e.detector].traced]
     traced += [d.start_us for d in state.joining if BY_NAME[d.episode.detector].traced]
     wanted = [now_us - _MARGIN_US, *traced, *(p.start_us + rules.trace_us for p in state.pending)]
     from_us = max(min(wanted) - rules.trace_us, now_us - _LONGEST_RING_US)
     imu, fixes = samples.imu_since(window.raw, from_us), samples.fixes_since(window.fixes, from_us)
-    return replace(state, imu=imu, fixes=fixes)
+    return replace(state, imu=imu, fixes=fixes, posted=posted.since(state.posted, from_us))

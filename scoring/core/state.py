@@ -7,10 +7,12 @@ from typing import Any
 
 from infra.contracts.events import JsonObject
 from infra.contracts.telemetry import VehicleClass
-from scoring.core import episodes, joining, orientation, samples, trips
+from scoring.core import duty, episodes, joining, orientation, samples, trips
+from scoring.core.duty import Duty
 from scoring.core.episodes import Episode
 from scoring.core.joining import Detection
 from scoring.core.orientation import Mounting
+from scoring.core.posted import Changes
 from scoring.core.samples import FixRing, ImuRing
 from scoring.core.trips import OpenTrip
 
@@ -38,7 +40,9 @@ class VehicleState:
     imu: ImuRing = field(default_factory=samples.no_imu)
     fixes: FixRing = field(default_factory=samples.no_fixes)
     mounting: Mounting | None = None
+    posted: Changes = ()
     trip: OpenTrip | None = None
+    duty: Duty | None = None
     open_episodes: tuple[Episode, ...] = ()  # at most one of each detector
     settling: tuple[Episode, ...] = ()  # closed, not yet judged
     joining: tuple[Detection, ...] = ()  # judged, while another that overlaps may come
@@ -60,7 +64,9 @@ def dump(state: VehicleState) -> JsonObject:
         "imu": samples.dump_imu(state.imu),
         "fixes": samples.dump_fixes(state.fixes),
         "mounting": orientation.dump(state.mounting) if state.mounting else None,
+        "posted": [list(change) for change in state.posted],
         "trip": state.trip.dump() if state.trip else None,
+        "duty": state.duty.dump() if state.duty else None,
         "open_episodes": [e.dump() for e in state.open_episodes],
         "settling": [e.dump() for e in state.settling],
         "joining": [d.dump() for d in state.joining],
@@ -80,7 +86,9 @@ def load(state: Any) -> VehicleState:
         imu=samples.load_imu(state["imu"]),
         fixes=samples.load_fixes(state["fixes"]),
         mounting=orientation.load(state["mounting"]) if state["mounting"] else None,
+        posted=tuple((at_us, limit) for at_us, limit in state.get("posted", ())),
         trip=trips.load(state["trip"]) if state["trip"] else None,
+        duty=duty.load(state["duty"]) if state.get("duty") else None,
         open_episodes=tuple(episodes.load(e) for e in state["open_episodes"]),
         settling=tuple(episodes.load(e) for e in state["settling"]),
         joining=tuple(joining.load(d) for d in state.get("joining", ())),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from infra.contracts.telemetry import Float32, Float64, Int8, Int64
 from scoring.core.episodes import Signal
+from scoring.core.fixes import haversine_m
 from scoring.core.rules import G_MPS2, SECOND_US
 from scoring.core.samples import ACCEL_LSB_MPS2, GYRO_LSB_RADPS, MISSING, FixRing, ImuRing
 
@@ -23,6 +24,9 @@ _BELIEVED_COUNTS = int(2 * G_MPS2 / ACCEL_LSB_MPS2)  # tyres hold 1.2 g; more is
 
 _BASE_US, _HALF_US, _LONGEST_BASE_US = 1_900_000, 900_000, 3_100_000  # 2 s, allowing for jitter
 _WEAKER_SHARE = 0.2  # each half of the 2 s must carry at least this share: a single wrong speed carries none
+_RECENT_US = 5 * SECOND_US
+_POSITION_US = 5 * SECOND_US
+DEAD_SHARE = 0.4  # a speed of which the positions show less is not believed; a hairpin bend shows half
 _TURNING_MPS = 4.0  # below, GPS headings wander
 
 
@@ -44,6 +48,18 @@ class Window:
     fix_from: int
     limit_mps: Float32
     ignition: Int8
+
+    @property
+    def declared(self) -> bool:
+        """Does the device send the vehicle's own axes? Then it is fixed to it."""
+        return self.in_vehicle_frame and self.mounting_error_deg is None
+
+    @cached_property
+    def spread_g(self) -> Float64:
+        """Range of each axis of the device over all samples at hand: past, fresh, glitches and all."""
+        counts = self.raw.counts[:3]
+        spread: Float64 = (counts.max(axis=1).astype(np.int64) - counts.min(axis=1)) * _COUNT_G
+        return spread
 
     @property
     def imu_now_us(self) -> int | None:
@@ -71,10 +87,15 @@ class Window:
         low, high = self._extremes_g[row]
         return (high if sign > 0 else -low) >= level_g
 
-    def range_g(self, row: int, start_us: int) -> tuple[float, float]:
-        """Lowest and highest raw acceleration since a time: MISSING and glitches count as the lowest there is."""
-        recent = self.imu.counts[row, int(np.searchsorted(self.imu.time_us, start_us)) :]
-        return float(recent.min()) * _COUNT_G, float(recent.max()) * _COUNT_G
+    @cached_property
+    def recent_range_g(self) -> tuple[tuple[float, float], ...]:
+        """Lowest and highest raw acceleration, forward and left, of the fresh samples and the 5 s before them.
+
+        MISSING and glitches count as the lowest there is. At least one fresh sample.
+        """
+        first_us = int(self.imu.time_us[self.imu_from]) - _RECENT_US
+        recent = self.imu.counts[:2, int(np.searchsorted(self.imu.time_us, first_us)) :]
+        return tuple((float(row.min()) * _COUNT_G, float(row.max()) * _COUNT_G) for row in recent)
 
     def smoothed(self, row: int) -> Signal:
         """Acceleration in g of the fresh samples of 8 Hz and more, half a second's mean of medians of three.
@@ -148,6 +169,27 @@ class Window:
         speed: Float64 = self.fixes.speed_mps[first:last].astype(np.float64)
         known: Float64 = speed[np.isfinite(speed)]
         return known
+
+    def moved_mps(self, start_us: int, end_us: int) -> float | None:
+        """Mean speed by the positions between two times, as the crow flies; None where they do not tell."""
+        first, last = np.searchsorted(self.fixes.time_us, [start_us, end_us + 1])
+        ends = self.fixes.time_us[[first, last - 1]] if last - first > 1 else np.zeros(2, np.int64)
+        if ends[1] - ends[0] < SECOND_US:
+            return None
+        at, to = ([self.fixes.lat[i : i + 1], self.fixes.lon[i : i + 1]] for i in (first, last - 1))
+        way_m = float(haversine_m(*at, *to)[0])
+        return way_m / float(ends[1] - ends[0]) * SECOND_US if way_m > 0 else None
+
+    @cached_property
+    def position_mps(self) -> Float64:
+        """Of each fresh fix: mean speed by the positions of the last 5 s, as the crow flies; NaN where unknown."""
+        time_us, now = self.fixes.time_us, np.arange(self.fix_from, len(self.fixes))
+        old = np.searchsorted(time_us, time_us[now] - _POSITION_US)
+        lat, lon = self.fixes.lat, self.fixes.lon
+        way_m = haversine_m(lat[old], lon[old], lat[now], lon[now])
+        took_us = time_us[now] - time_us[old]
+        known = (took_us >= _POSITION_US // 2) & (way_m > 0)
+        return np.where(known, way_m / np.maximum(took_us, 1) * SECOND_US, np.nan)
 
     def accelerations_g(self, row: int, start_us: int, end_us: int) -> Float64:
         """Raw believable accelerations between two times; empty where they may not be judged."""

@@ -9,17 +9,25 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+
 from infra.contracts.events import EventKind
 from scoring.core.detectors.axes import AXES, Axis, severity
 from scoring.core.detectors.port import Accepted, Detector, Refused, View
 from scoring.core.episodes import Episode, Following, Signal, follow
 from scoring.core.rules import SECOND_US
-from scoring.core.window import FORWARD
+from scoring.core.window import DEAD_SHARE, FORWARD, Window
 
 _SETTLE_US = 3_500_000
 _COVERING_HZ = 6.0  # an accelerometer this dense has judged for itself
 _AROUND_US = 1_500_000
+_HALF_US = SECOND_US  # of the 2 s that a change of GPS speed or heading is taken over
 _LONGEST_LOOK_US = 30_000_000  # a state keeps 60 s at most, so a longer curve is judged by its end
+_BESIDE_US = 2_500_000
+_FEWEST_BESIDE = 3
+_KEPT_SHARE = 0.5
+_CRAWL_MPS = 1.0
+_OTHER_MPS = 5.0  # positions wander by some metres
 _POINT_SHARE = 0.75  # of the accelerometer's threshold, its largest 1 Hz point must show this much
 
 
@@ -33,6 +41,7 @@ def detectors() -> tuple[Detector, ...]:
             _SETTLE_US,
             traced=True,
             joins=True,
+            half_us=_HALF_US,
         )
         for axis in AXES
     )
@@ -69,13 +78,15 @@ def _judge(axis: Axis, view: View, episode: Episode) -> Accepted | Refused:
     points = _points(axis, view, start_us, end_us)
     if isinstance(points, Refused):
         return points
+    if axis.row == FORWARD and not _lasting(axis, view.window, episode):
+        return Refused("speed_came_back")
     speeds = view.window.speeds_mps(start_us, end_us)
     if not len(speeds) or speeds.max() < view.rules.moving_mps:
         return Refused("standing")
     evidence = {
         "source": "gps",
         "threshold_g": round(threshold_g, 3),
-        "seconds": (episode.end_us - episode.start_us) / SECOND_US,
+        "seconds": (episode.end_us - episode.start_us + 2 * _HALF_US) / SECOND_US,
         "speed_change_mps": round(float(speeds.max() - speeds.min()), 2),
         **axis.evidence,
         **points,
@@ -97,3 +108,27 @@ def _points(axis: Axis, view: View, start_us: int, end_us: int) -> dict[str, obj
     if largest < _POINT_SHARE * axis.threshold_g(view):
         return Refused("accelerometer_disagrees")
     return {"accelerometer": "too slow", "accelerometer_point_g": round(largest, 3)}
+
+
+def _lasting(axis: Axis, window: Window, episode: Episode) -> bool:
+    """Is it a step from one speed to another? Receivers that lose their satellites show a speed that was not driven
+    for a fix or two, and come back; others hold one speed, and then show at once what changed meanwhile."""
+    start_us, end_us = episode.start_us - _HALF_US, episode.end_us + _HALF_US
+    if _contradicted(window, end_us):
+        return False
+    before = window.speeds_mps(start_us - _BESIDE_US, start_us) * axis.sign
+    after = window.speeds_mps(end_us, end_us + _BESIDE_US) * axis.sign
+    if len(before) < _FEWEST_BESIDE or len(after) < _FEWEST_BESIDE:
+        return True
+    held = axis.sign > 0 and before[-1] >= _CRAWL_MPS and np.ptp(before) == 0
+    change = float(after[0] - before[-1])
+    kept = float(np.median(after)) - float(np.median(before))
+    return not held and kept >= _KEPT_SHARE * change
+
+
+def _contradicted(window: Window, end_us: int) -> bool:
+    """Do the positions after it tell another speed? Then the speed is dead or stuck."""
+    said, moved_mps = window.speeds_mps(end_us, end_us + _BESIDE_US), window.moved_mps(end_us, end_us + _BESIDE_US)
+    if moved_mps is None or len(said) < _FEWEST_BESIDE:
+        return False
+    return moved_mps > float(said.max()) + _OTHER_MPS or moved_mps < DEAD_SHARE * float(said.min()) - _OTHER_MPS

@@ -22,6 +22,8 @@ def _scan(view: View, open_episode: Episode | None) -> tuple[list[Episode], Epis
     if window.fix_from == len(window.fixes):
         return [], open_episode
     inside = (window.fixes.speed_mps[window.fix_from :] < _STANDING_MPS) & (window.ignition == 1)
+    if inside.any():
+        inside &= ~(window.position_mps > view.rules.moving_mps)  # the speed is dead: the vehicle drives
     if open_episode is None and not inside.any():
         return [], None
     step_us = np.where(window.fix_step_us <= view.rules.hold_us, window.fix_step_us, 0)

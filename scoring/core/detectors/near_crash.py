@@ -19,16 +19,14 @@ from infra.contracts.telemetry import Float64, Int64
 from scoring.core.detectors.port import Accepted, Detector, Refused, View
 from scoring.core.episodes import Episode, Following, Signal, follow
 from scoring.core.rules import G_MPS2, SECOND_US
+from scoring.core.swing import SPEED_US, SWING, fastest_mps, swings_g
 from scoring.core.tenths import TENTH_US, Tenths, fresh_tenths, highest, lowest, mean, median_of_three
-from scoring.core.window import FORWARD, LEFT, Window
 
 _NAME = "near_crash"
 _HOLD = 15  # tenths: brake and swing need not come at one moment
 _ONSET = 20
 _FLOOR_G = -0.3  # letting go of the accelerator is not the onset of a brake
-_SWING = 15  # tenths: there, and back
 _FULL_MPS, _MOST_SHARE = 20.0, 1.25
-_SPEED_US = 3 * SECOND_US  # the highest GPS speed of so long: it falls while the driver brakes, and may lag
 _STANDING_MPS = 1.0
 _SLOWED_MPS = 2.0  # whoever loses this much by the accelerometer was not standing: GPS is dead
 _SLOWING = 30
@@ -65,7 +63,7 @@ def detectors() -> tuple[Detector, ...]:
             traced=True,
             joins=True,
             hold_us=_HOLD * TENTH_US,
-            reach_us=2 * _SWING * TENTH_US,
+            reach_us=2 * SWING * TENTH_US,
         ),
     )
 
@@ -94,8 +92,7 @@ def _may_reach(view: View, level_g: float) -> bool:
     window, rule = view.window, view.rules.near_crash
     if window.imu_from == len(window.imu) or not window.in_vehicle_frame:
         return False
-    first_us = int(window.imu.time_us[window.imu_from]) - 50 * TENTH_US
-    (lowest_g, highest_g), (right_g, left_g) = (window.range_g(row, first_us) for row in (FORWARD, LEFT))
+    (lowest_g, highest_g), (right_g, left_g) = window.recent_range_g
     brake_g, swing_g = max(-lowest_g, 0.0), left_g - right_g
     onset_g = min(brake_g + max(highest_g, 0.0), brake_g - _FLOOR_G)
     return rule.brake_share * brake_g + rule.onset_share * onset_g + rule.swing_share * _MOST_SHARE * swing_g >= level_g
@@ -106,33 +103,11 @@ def _evidence(view: View, tenths: Tenths) -> Evidence:
     slowing = mean(median_of_three(-tenths.forward_g), 3)
     brake = highest(slowing, _HOLD)[fresh]
     onset = highest(slowing - np.maximum(lowest(slowing, _ONSET), _FLOOR_G), _HOLD)[fresh]
-    speed_mps = _speed_mps(view.window, tenths.end_us)
-    by_yaw = _there_and_back(mean(tenths.yaw_radps, 3))[fresh] * speed_mps / G_MPS2
-    swing = np.minimum(_there_and_back(mean(tenths.left_g, 5))[fresh], by_yaw)
-    swing *= np.minimum(speed_mps / _FULL_MPS, _MOST_SHARE)
+    speed_mps = fastest_mps(view.window, tenths.end_us)
+    swing = swings_g(tenths, speed_mps) * np.minimum(speed_mps / _FULL_MPS, _MOST_SHARE)
     total = rule.brake_share * brake + rule.onset_share * onset + rule.swing_share * swing
     slowed = mean(np.nan_to_num(slowing), _SLOWING)[fresh] * _SLOWING * (TENTH_US / SECOND_US) * G_MPS2
     return Evidence(tenths.end_us, total, brake, onset, swing, np.nan_to_num(slowed))
-
-
-def _there_and_back(value: Float64) -> Float64:
-    """The smaller of the rise and the fall; 0 where nothing is known."""
-    up, down = value - lowest(value, _SWING), highest(value, _SWING) - value
-    both: Float64 = np.maximum(np.minimum(highest(up, _SWING), highest(down, _SWING)), 0.0)
-    return both
-
-
-def _speed_mps(window: Window, at_us: Int64) -> Float64:
-    """The highest known GPS speed of the 3 s before each time; 0 where there is none."""
-    fixes = window.fixes
-    speed = np.nan_to_num(fixes.speed_mps.astype(np.float64))
-    last = np.searchsorted(fixes.time_us, at_us)
-    first = np.searchsorted(fixes.time_us, at_us - _SPEED_US)
-    found = np.zeros(len(at_us))
-    for back in range(int((last - first).max(initial=0))):
-        inside = last - 1 - back >= first
-        found[inside] = np.maximum(found[inside], speed[last[inside] - 1 - back])
-    return found
 
 
 def _with_parts(episode: Episode, evidence: Evidence) -> Episode:
@@ -147,7 +122,7 @@ def _judge(view: View, episode: Episode) -> Accepted | Refused:
     if episode.end_us - episode.start_us > _LONGEST_US:
         return Refused("too_long")
     parts = {name: episode.detail[name] for name in ("brake_g", "onset_g", "swing_g", "slowed_mps")}
-    speeds = view.window.speeds_mps(episode.start_us - _SPEED_US, episode.end_us)
+    speeds = view.window.speeds_mps(episode.start_us - SPEED_US, episode.end_us)
     if len(speeds) and speeds.max() < _STANDING_MPS and parts["slowed_mps"] < _SLOWED_MPS:
         return Refused("standing")
     enough_g = threshold_g(view)

@@ -48,7 +48,9 @@ class Detector:
     """``settle_us`` after its end an episode is judged: by then all that the judgement looks at has come.
 
     ``traced`` events keep their raw IMU. Those that ``joins`` become one event where they overlap; ``hold_us`` of an
-    episode's end is only its memory, and it speaks of ``reach_us`` before its start.
+    episode's end is only its memory, and it speaks of ``reach_us`` before its start. ``half_us``: each of its values
+    is a change over so long before and after its time, which the event includes. ``stale_us`` after its end an
+    episode is over, if no more of it has come: longer than its quiet time.
     """
 
     name: str
@@ -60,3 +62,5 @@ class Detector:
     joins: bool = False
     hold_us: int = 0
     reach_us: int = 0
+    half_us: int = 0
+    stale_us: int = 20_000_000

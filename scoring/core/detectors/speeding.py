@@ -11,6 +11,7 @@ from scoring.core.detectors.port import Accepted, Detector, Refused, View
 from scoring.core.episodes import Episode, Following, Signal, follow
 from scoring.core.limits import over_share
 from scoring.core.rules import SECOND_US
+from scoring.core.window import DEAD_SHARE
 
 
 def detectors() -> tuple[Detector, ...]:
@@ -24,6 +25,8 @@ def _scan(view: View, open_episode: Episode | None) -> tuple[list[Episode], Epis
     speed = window.fixes.speed_mps[window.fix_from :]
     share = over_share(speed, window.limit_mps)
     over = share > 0
+    if over.any():
+        over &= ~(window.position_mps < DEAD_SHARE * speed)  # the speed is stuck: the vehicle hardly moves
     if open_episode is None and not over.any():
         return [], None
     step_us = np.where(window.fix_step_us <= rules.hold_us, window.fix_step_us, 0)
