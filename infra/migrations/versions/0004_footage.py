@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 
 from infra.store.tables import event_signal, footage_due, footage_view
 
 revision = "0004"
-down_revision = "0003" if Path(__file__).with_name("0003_expected_risk.py").exists() else "0002"
+down_revision = "0003"
 
 SEEN = (
     "record_offset eye_closed gaze_yaw_deg gaze_pitch_deg head_yaw_deg head_pitch_deg head_roll_deg mouth_open yawn "
