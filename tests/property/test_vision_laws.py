@@ -6,7 +6,9 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.vision.numbers import KNOWN
+from infra.contracts.events import EventKind
+from tests.unit.vision.numbers import KNOWN, findings, glance, last_tellings
+from tests.unit.vision.numbers import START_US as STORY_START_US
 from tests.unit.vision.stories import deliveries, drawn, final_events, frame, run, scripted_step
 from vision.core import signals
 from vision.core.driver import DriverState, Glance, dump_state, follow, load_state
@@ -93,6 +95,35 @@ def test_state_to_json_to_state_is_identity(steps):
         now_us += step_us
         state, _ = follow(state, Glance(now_us, 20.0, ratio))
     assert load_state(orjson.loads(orjson.dumps(dump_state(state)))) == state
+
+
+CLOSURES = st.lists(st.tuples(st.integers(0, 20), st.integers(2, 45)), min_size=1, max_size=5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(CLOSURES)
+def test_five_and_thirty_frames_a_second_give_the_same_closures_within_a_frame(stretches):
+    """Eyes open for 2 s and a bit, then shut for so many tenths: the slow camera sees the same, 0.2 s coarser."""
+    spans, at_s = [], 0.0
+    for more, tenths in stretches:
+        at_s += 2.0 + more / 10
+        spans.append((at_s, at_s + tenths / 10))
+        at_s += tenths / 10
+    closures = {fps: _closures(spans, at_s + 3, fps) for fps in (5, 30)}
+    for start_s, end_s in spans:
+        if end_s - start_s >= 1.5:  # at 5 a second a closure of 1.4 s may be seen for 1.0 s
+            assert all(any(abs(seen[0] - start_s) <= 0.2 for seen in closures[fps]) for fps in closures)
+    for fast, slow in ((f, s) for f in closures[30] for s in closures[5] if abs(f[0] - s[0]) <= 0.2):
+        assert abs(fast[1] - slow[1]) <= 0.2 + 1e-6
+    assert all(any(abs(f[0] - s[0]) <= 0.2 for f in closures[30]) for s in closures[5])
+
+
+def _closures(spans, until_s, fps):
+    """(start, end) in seconds of every closure that was told."""
+    shut = [any(a <= i / fps < b for a, b in spans) for i in range(int(until_s * fps))]
+    told = last_tellings(findings(glance(i / fps, 0.05 if is_shut else 1.0) for i, is_shut in enumerate(shut)))
+    eyes = [f for f in told if f.family is EventKind.MICROSLEEP]
+    return [((f.start_us - STORY_START_US) / 1e6, (f.end_us - STORY_START_US) / 1e6) for f in eyes]
 
 
 def test_state_with_everything_open_survives_json():
