@@ -108,7 +108,7 @@ def show_summary(summary: Summary, console: Console) -> None:
     """The page that remains: how much was seen, the events, and what could not be judged."""
     console.print(Text(_in_short(summary)), soft_wrap=True)
     for line in _figures(summary):
-        console.print("  " + line, highlight=False)
+        console.print("  " + line, highlight=False, soft_wrap=True)
     if summary.source.kind != "pictures":
         console.print(_events(summary) if summary.events else "No events.")
     for note in summary.notes():

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
-from tests.unit.vision.stories import CLIP
+from tests.unit.vision.stories import CLIP, deliveries, drawn, frame, run, scripted_step
 from vision.watch import watch_app
 
 DRIVER = "000178.jpg"  # awake, one face
@@ -142,3 +142,26 @@ def test_there_is_a_line_for_each_and_the_exit_code_says_that_some_failed(seen):
     assert (lines[-1]["type"], lines[-1]["errors"]) == ("summary", len(unreadable()))
     names = [line["source"] for line in lines[:-1]]
     assert names == sorted(names, key=str.lower)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("truncated.jpg", "frame_broken"),
+        ("truncated.png", "frame_not_jpeg"),
+        ("zero_bytes.jpg", "frame_empty"),
+        ("moving.gif", "frame_not_jpeg"),
+        ("words.jpg", "frame_not_jpeg"),
+        ("bomb.jpg", "frame_too_large"),
+        ("png_named.jpg", "frame_not_jpeg"),
+        ("rgba.png", "frame_not_jpeg"),
+    ],
+)
+def test_worker_makes_the_same_pictures_dead_letters_and_goes_on(name, reason):
+    """Cameras send JPEG and nothing else. The frames before and after are seen."""
+    content = {**unreadable(), **readable()}[name][0]
+    frames = [frame(0, drawn(200)), frame(1, content), frame(2, drawn(200))]
+    step = scripted_step()
+    _, (outputs,) = run(step, step.prepare(deliveries(frames)))
+    assert [(letter.offset, letter.reason) for letter in outputs.dead_letters] == [(1, reason)]
+    assert outputs.observations["face_found"].to_pylist() == [True, True]
