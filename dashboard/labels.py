@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
-from dashboard import cab_words
+from dashboard import cab_words, road_words
 from dashboard.core.review import CONTESTED, Action, DismissalReason, Role
 from infra.contracts.events import EventKind, ReviewState, Severity
 
@@ -242,6 +242,9 @@ def summary(word: str, peak: float, unit: str, evidence: Numbers, words: Words) 
             at_least = _number(evidence, "seconds_in_band_or_higher")
             over = f"Up to {words.peak(peak, unit)} the posted limit"
             return f"{over}; {length(at_least)} in the band “{band}” or above it." if at_least else f"{over}."
+        case "crash" | "rollover" | "swerve" | "max_speed" | "long_driving" | "night_driving":
+            told = road_words.describe(word, peak, evidence, words.speed, length)
+            return told or f"{kind(word)}."
         case "idling":
             return f"Stood for {length(peak)} with the ignition on."
         case "microsleep" | "sleep" | "unresponsive":
@@ -312,6 +315,7 @@ EVIDENCE_WORDS = {
     "caution_at": "Caution from",
     "drowsy_at": "Drowsy from",
     "perclos": "PERCLOS",
+    **road_words.EVIDENCE_WORDS,
     **cab_words.EVIDENCE,
 }
 _LISTS = {"labels", "context"}
@@ -331,13 +335,18 @@ def evidence_rows(evidence: Numbers, words: Words) -> list[tuple[str, str]]:
 def _with_unit(name: str, value: object, words: Words) -> str:
     if name in _LISTS and isinstance(value, list):
         return ", ".join(kind(str(word)) for word in value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
         return str(value)
     formats = (
         (name in _SHARES, percent(value)),
+        (name in ("top_speed_mps", "fastest_mps"), words.speed(value)),
         (name.endswith("_mps"), f"{value * words.speed_factor:+.0f} {words.speed_unit}"),
         (name.endswith("_percent"), f"{value:.0f} %"),
         (name.endswith("_g"), f"{value:.2f} g"),
+        (name.endswith("_deg"), f"{value:.0f}°"),
+        (name.endswith("_s") and value >= 600, length(value)),
         (name.endswith("_s") or name.startswith("seconds"), f"{value:.1f} s"),
         (True, f"{value:g}"),
     )
