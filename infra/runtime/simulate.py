@@ -15,7 +15,7 @@ from infra.clock import SECOND_US, to_datetime, to_us
 from infra.contracts.telemetry import ImuFrame, TelemetryBatch
 from infra.drives import Drive, DriveError, Manifest, find_drives, write_drive
 from infra.runtime.parcels import BATCH_S, ending, telemetry_batches, window_starts
-from infra.runtime.simulated_drive import Noise, Simulated, simulate_drive
+from infra.runtime.simulated_drive import EVERYDAY, Noise, Simulated, Word, simulate_drive
 
 START_US = 1_767_600_000 * SECOND_US  # Monday 2026-01-05 08:00 UTC: a fixed day, so that a seed says all
 EVENTS_PER_HOUR = 4.0  # of each kind, of a driver of average risk
@@ -51,13 +51,16 @@ def simulate_vehicle(
     index: int,
     seconds: float,
     noise: Noise = Noise(),  # noqa: B008 (frozen)
+    wreck: Word | None = None,
+    kinds: tuple[Word, ...] = EVERYDAY,
 ) -> tuple[Manifest, float, Simulated]:
     """Vehicle number ``index`` of the fleet of this seed: who, the driver's risk (log of the rate against the
-    average), and the drive. It does not depend on how many others there are."""
+    average), and the drive. It does not depend on how many others there are. ``wreck``: how it
+    ends; ``kinds``: what happens by chance."""
     rng = np.random.default_rng([seed, index])
     risk = float(rng.normal(0.0, RISK_SPREAD))
     start_us = START_US + int(rng.uniform(0, 600)) * SECOND_US
-    drive = simulate_drive(rng, start_us, seconds, EVENTS_PER_HOUR * float(np.exp(risk)), noise)
+    drive = simulate_drive(rng, start_us, seconds, EVENTS_PER_HOUR * float(np.exp(risk)), noise, wreck, kinds)
     name = f"sim-{seed}-{index:04d}"
     manifest = Manifest(
         vehicle_id=name,

@@ -34,7 +34,10 @@ pytestmark = pytest.mark.bus("memory")
 SEED, VEHICLES, SECONDS = 5, 20, 1800.0
 FAULTS = Faults(duplicate=0.03, swapped=0.05, lost=0.005, offline=0.006, clock_jump=0.0)
 NOISES = {"noiseless": Noise(0.0, 0.0, 0.0, 0.0), "normal noise": Noise()}
-TOLERANCE_US = {"speeding": 2 * SECOND_US}  # GPS says once a second where the limit is passed
+TOLERANCE_US = {  # GPS says once a second where the limit is passed; the top speed has a hysteresis of 1.4 m/s
+    "speeding": 2 * SECOND_US,
+    "max_speed": 4 * SECOND_US,
+}
 HARSH_TOLERANCE_US = SECOND_US
 BORDER_S = 2.0  # a stretch of speeding this close to the duration that makes it an event may be one or not
 AROUND_US = 25 * SECOND_US  # an event is judged with what comes up to here before and after it
@@ -127,7 +130,7 @@ def check_events(fleet: Fleet) -> None:
     print(f"recall {recall:.3f}, precision {precision:.3f}; {dict(Counter(event.kind for event in found))}")
     assert not missed
     assert not false
-    assert {event.kind for event in truth.sure} == {"harsh_brake", "harsh_acceleration", "harsh_turn", "speeding"}
+    assert {event.kind for event in truth.sure} >= {"harsh_brake", "harsh_acceleration", "harsh_turn", "speeding"}
 
 
 def truth_of(fleet: Fleet) -> Truth:
