@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from vision.core.driver import Glance
 from vision.core.eyes import measure_aspect_ratio
 from vision.core.seat import Box
+from vision.eye_state import can_be_judged
 from vision.frames import Picture
 from vision.models import Face, FaceModel, Head
 
@@ -48,7 +49,9 @@ class Eyes:
         return [
             Look(
                 face is not None,
-                measure_aspect_ratio(face.left_eye, face.right_eye) if face else None,
+                measure_aspect_ratio(face.left_eye, face.right_eye)
+                if face is not None and can_be_judged(picture, face)
+                else None,
                 {name: value for head in numbers for name, value in head[i].items()},
                 face.box if face else None,
                 hash_picture(picture),
