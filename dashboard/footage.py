@@ -39,7 +39,7 @@ def read(
         if queries.event(connection, event_id, person.only_driver) is None:
             return None
         kept = [row for row in queries.media_of(connection, event_id) if row.deleted_at is None]
-        found = find(kept, name, may_see_face(person.role, settings.faces_shown_to))
+        found = find(kept, name, may_see_face(person.role, settings.face_roles))
         if found is None:
             return None
         if found.shows_driver or found.kind == "clip":

@@ -174,18 +174,14 @@ class Settings(BaseSettings):
         title="Wait for frames (s)",
         description="A clip is made when frames of after its event have come, or this long after the event came.",
     )
-    faces_shown_to: tuple[Literal["manager", "coach", "driver"], ...] = Field(
-        ("manager", "driver"),
+    faces_shown_to: str = Field(
+        "manager,driver",
+        pattern=r"^((manager|coach|driver)(, ?(manager|coach|driver))*)?$",
         title="Driver's face shown to",
         description="Roles, separated by commas; a driver sees only their own. All others, and all passengers, are "
         "blurred.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", title="Log level", description="")
-
-    @field_validator("faces_shown_to", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
     @field_validator("time_zone")
     @classmethod
@@ -195,6 +191,11 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{value!r} is not an IANA time zone such as Europe/Berlin") from error
         return value
+
+    @property
+    def face_roles(self) -> frozenset[str]:
+        """``faces_shown_to``, apart."""
+        return frozenset(word.strip() for word in self.faces_shown_to.split(",") if word.strip())
 
     @property
     def zone(self) -> ZoneInfo:

@@ -23,7 +23,7 @@ MAKING = timedelta(minutes=5)  # a clip is made within this after its event came
 
 def show(person: Person, event: EventRow, media: Sequence[MediaRow], trace: SignalTrace | None) -> None:
     """Clips first; the still where there is no clip; why there is nothing, where there is nothing."""
-    sees_face = may_see_face(person.role, settings().faces_shown_to)
+    sees_face = may_see_face(person.role, settings().face_roles)
     kept = choose([item for item in media if item.deleted_at is None], sees_face)
     clips = [item for item in kept if item.kind == "clip"]
     for item in clips:

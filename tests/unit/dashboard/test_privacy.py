@@ -21,12 +21,12 @@ ROAD = MediaRow("events/aa/x/clip-road.mp4", "clip", NOW, False, None)
     ("role", "sees"), [(Role.MANAGER, True), (Role.COACH, False), (Role.DRIVER, True)], ids=str
 )
 def test_managers_and_the_driver_see_the_drivers_face_and_coaches_do_not(role, sees):
-    assert may_see_face(role, Settings().faces_shown_to) is sees
+    assert may_see_face(role, Settings().face_roles) is sees
 
 
 def test_the_setting_names_roles_and_refuses_others():
-    assert Settings(faces_shown_to="coach, driver").faces_shown_to == ("coach", "driver")
-    assert Settings(faces_shown_to="").faces_shown_to == ()
+    assert Settings(faces_shown_to="coach, driver").face_roles == {"coach", "driver"}
+    assert Settings(faces_shown_to="").face_roles == frozenset()
     with pytest.raises(ValueError, match="faces_shown_to"):
         Settings(faces_shown_to="passenger")
 
