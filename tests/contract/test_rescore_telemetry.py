@@ -66,6 +66,7 @@ def fleet(database: Engine, media: LocalMedia, tmp_path: Path, monkeypatch: pyte
     """Ada brakes softly three times, Bob hard once, Cem not at all but drives a little over the limit."""
     monkeypatch.setenv("RUMBLESTRIP_DATABASE_URL", plain_url(database))
     monkeypatch.setenv("RUMBLESTRIP_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("RUMBLESTRIP_POSITION_RETENTION_DAYS", "40000")  # these drives are years old
     fast = drive(Leg(12, 0.2), Leg(30), Leg(3, -0.1), Leg(90), limit_mps=23.0)
     _put(database, media, "car-ada", "ada", drive(*SOFT))
     _put(database, media, "car-bob", "bob", drive(*HARD, seed=2))
