@@ -58,7 +58,7 @@ def eyes(
 
         rumblestrip eyes --archive
 
-        rumblestrip eyes drives/ --out build/archive --ray
+        rumblestrip eyes drives/ --out build/eyes --ray
     """
     settings = load()
     items = find_items(sources or [])
