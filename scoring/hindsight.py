@@ -102,7 +102,8 @@ def judge_drive(drive: Drive, rules: Rules) -> Judged:
     gps = _on_time(gps, believed)
     ring, _ = samples.quantise(believed.imu, _ALWAYS_US)
     found = _run(list(_batches(drive, gps, imu)), _axes(ring, believed), drive, rules)
-    events = [_explained(event, believed) for event in found.events]
+    events = [_explained(event, believed) for event in found.events if not _by_hand(event, believed)]
+    found.counts["event_by_hand"] += len(found.events) - len(events)
     return Judged(
         drive=drive,
         rules=rules,
@@ -110,7 +111,7 @@ def judge_drive(drive: Drive, rules: Rules) -> Judged:
         events=sorted(events, key=lambda event: (event.start_us, event.kind)),
         believed=believed,
         gps_held=held,
-        health=examine(gps, imu, found.counts),
+        health=examine(gps, imu, +found.counts),
         signals=_signals(gps, ring),
     )
 
@@ -153,6 +154,13 @@ def _run(batches: Sequence[TelemetryBatch], axes: KnownAxes, drive: Drive, rules
         state = fold_batch(state, batch, found)
     fold_silence(state, found)
     return found
+
+
+def _by_hand(event: SafetyEvent, believed: Believed) -> bool:
+    """Felt while the device was handled, and the vehicle drove on: a crash that stops it throws the device too."""
+    if event.evidence.get("source") != "accelerometer" or event.evidence.get("stopped"):
+        return False
+    return any(start <= event.start_us and event.end_us <= end for start, end in believed.handled)
 
 
 def _explained(event: SafetyEvent, believed: Believed) -> SafetyEvent:
