@@ -1,0 +1,94 @@
+"""Where the driver's head and shoulders are: key points of the body, by a pose network that needs no face.
+
+mediapipe's face mesh finds half of the truck drivers at hand (hats, masks, turned heads), its pose network 8 to 62 %
+of them by cab; this one finds nearly all. yolo11n-pose of the Ultralytics family (AGPL-3.0), trained on COCO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vision.frames import Picture, Rgb
+from vision.networks import open_network
+
+WEIGHTS = "body_pose.onnx"
+
+LONGER_SIDE_PX = 320
+STRIDE_PX = 32
+LEAST_SCORE = 0.25
+LEAST_POINT = 0.5
+"""A key point below is not there."""
+
+NOSE, EYES, EARS, SHOULDERS, WRISTS = 0, (1, 2), (3, 4), (5, 6), (9, 10)  # COCO's order; left of the person first
+
+_GREY = 114  # what the network was trained to see beside a picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """One person, in pixels of the picture.
+
+    ``points`` is (17, 3): x, y and how surely it is there, in COCO's order. ``box`` is left, top, right, bottom.
+    """
+
+    score: float
+    box: npt.NDArray[np.float32]
+    points: npt.NDArray[np.float32]
+
+    def find(self, *places: int) -> npt.NDArray[np.float32]:
+        """(n, 2) of those key points that are there."""
+        chosen = self.points[list(places)]
+        return np.asarray(chosen[chosen[:, 2] >= LEAST_POINT, :2], np.float32)
+
+
+class Bodies:
+    """The network on ONNX Runtime, one thread: 11 ms for 16:9, 20 ms for a square. Loaded at the first picture."""
+
+    def find_driver(self, picture: Picture) -> Body | None:
+        """The person who is largest and surest; None for an empty seat."""
+        pixels, scale = _fit(picture.rgb)
+        batch = pixels[None].transpose(0, 3, 1, 2).astype(np.float32) / 255
+        (found,) = self._network.run(None, {"images": np.ascontiguousarray(batch)})
+        return _pick(found[0].T, scale)
+
+    def close(self) -> None:
+        self.__dict__.pop("_network", None)
+
+    @cached_property
+    def _network(self) -> Any:
+        return open_network(WEIGHTS)
+
+
+def _fit(rgb: Rgb) -> tuple[Rgb, float]:
+    """Scaled to ``LONGER_SIDE_PX`` and filled up to a multiple of the stride, with network pixels per pixel."""
+    height, width = rgb.shape[:2]
+    scale = LONGER_SIDE_PX / max(height, width)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    right, below = -size[0] % STRIDE_PX, -size[1] % STRIDE_PX
+    filled = cv2.copyMakeBorder(small, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(_GREY,) * 3)
+    return np.asarray(filled, np.uint8), scale
+
+
+def _pick(rows: npt.NDArray[np.float32], scale: float) -> Body | None:
+    """One row a candidate: centre, size, score, 17 key points. Only the best is wanted, so nothing is suppressed."""
+    rows = rows[rows[:, 4] >= LEAST_SCORE]
+    if not len(rows):
+        return None
+    best = rows[np.argmax(rows[:, 4] * np.sqrt(rows[:, 2] * rows[:, 3]))]
+    (x, y), (wide, high) = best[:2], best[2:4] / 2
+    box = np.array([x - wide, y - high, x + wide, y + high], np.float32) / scale
+    points = best[5:].reshape(17, 3) / np.array([scale, scale, 1], np.float32)
+    return Body(float(best[4]), box, points.astype(np.float32))
+
+
+def find_drivers(bodies: Bodies, pictures: Sequence[Picture]) -> list[Body | None]:
+    """One after the other: pictures differ in shape, and a batch gains nothing on one core."""
+    return [bodies.find_driver(picture) for picture in pictures]

@@ -1,0 +1,118 @@
+"""The driver's head, chest and hands, cut out of a picture: what the torso network looks at, here and in training.
+
+A square set by the shoulders makes every camera alike: near or far, wide or narrow. It stays inside the picture where
+it can; what lies outside is grey.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vision.bodies import EARS, EYES, NOSE, SHOULDERS, Body
+from vision.frames import Rgb
+
+CROP_PX = 224
+"""A strap is then about 10 pixels wide and a cigarette 20 long."""
+
+SIDE_IN_SHOULDERS = 2.2
+"""Room for a hand at the ear and for one that holds a cigarette beside the head."""
+
+MOST_OF_PICTURE = 1.1
+"""Of the picture's shorter side: a driver who fills it is not made smaller."""
+
+ABOVE_SHARE = 0.36
+"""Of the side, how far the middle of the face is from the upper edge."""
+
+HEADS_A_SHOULDER_WIDTH = 2.4
+"""Distance of the ears to that of the shoulders, where the shoulders are not seen."""
+
+FILL = 114
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """In pixels of the picture. ``shoulders_px`` is how wide the driver is taken to be."""
+
+    left: float
+    top: float
+    side: float
+    shoulders_px: float
+
+
+def place_square(body: Body, width: int, height: int) -> Square:
+    """Around the face and chest of this person, in a picture of this size."""
+    shoulders = _shoulders_px(body)
+    side = min(SIDE_IN_SHOULDERS * shoulders, MOST_OF_PICTURE * min(width, height))
+    x, y = _face_centre(body, shoulders)
+    return Square(_inside(x - side / 2, side, width), _inside(y - side * ABOVE_SHARE, side, height), side, shoulders)
+
+
+def torso_share(body: Body, height: int) -> float:
+    """How much of the chest is in the picture, 0 to 1: from the shoulders down one shoulder width.
+
+    A belt cannot be judged where there is none of it.
+    """
+    seen = body.find(*SHOULDERS)
+    if not len(seen):
+        return 0.0
+    below = height - float(seen[:, 1].mean())
+    return float(np.clip(below / _shoulders_px(body), 0.0, 1.0))
+
+
+def cut_torso(rgb: Rgb, square: Square, px: int = CROP_PX) -> Rgb:
+    """(px, px, 3)."""
+    scale = px / square.side
+    matrix = np.array([[scale, 0, -square.left * scale], [0, scale, -square.top * scale]])
+    sharp = cv2.INTER_LINEAR if scale > 0.6 else cv2.INTER_AREA
+    source = rgb
+    if scale <= 0.6:  # a warp reads single pixels: thin straps would break up
+        share = scale / 0.9
+        size = max(round(rgb.shape[1] * share), 1), max(round(rgb.shape[0] * share), 1)
+        source = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+        matrix[:, :2] /= share
+    crop = cv2.warpAffine(source, matrix, (px, px), flags=sharp, borderValue=(FILL,) * 3)
+    return np.asarray(crop, np.uint8)
+
+
+def _shoulders_px(body: Body) -> float:
+    """The shoulders' distance, or what the head says where they are narrowed by a turn or not seen."""
+    shoulders, ears, eyes = body.find(*SHOULDERS), body.find(*EARS), body.find(*EYES)
+    by_shoulders = float(np.linalg.norm(shoulders[0] - shoulders[1])) if len(shoulders) == 2 else 0.0
+    by_ears = float(np.linalg.norm(ears[0] - ears[1])) * HEADS_A_SHOULDER_WIDTH if len(ears) == 2 else 0.0
+    by_eyes = float(np.linalg.norm(eyes[0] - eyes[1])) * HEADS_A_SHOULDER_WIDTH * 2 if len(eyes) == 2 else 0.0
+    wide, high = float(body.box[2] - body.box[0]), float(body.box[3] - body.box[1])
+    by_head = min(max(by_ears, by_eyes), 0.8 * wide)
+    return max(by_shoulders, by_head, 0.5 * min(wide, high), 8.0)  # the last for people seen from the side
+
+
+def _face_centre(body: Body, shoulders_px: float) -> tuple[float, float]:
+    face = body.find(NOSE, *EYES, *EARS)
+    shoulders = body.find(*SHOULDERS)
+    if len(face):
+        x, y = face.mean(axis=0)
+        return (float((x + shoulders[:, 0].mean()) / 2) if len(shoulders) == 2 else float(x)), float(y)
+    if len(shoulders):
+        x, y = shoulders.mean(axis=0)
+        return float(x), float(y) - 0.7 * shoulders_px
+    return float(body.box[[0, 2]].mean()), float(body.box[1]) + 0.4 * shoulders_px
+
+
+def _inside(start: float, side: float, length: int) -> float:
+    """Shifted into the picture; in the middle of it where the square is larger."""
+    if side >= length:
+        return (length - side) / 2
+    return min(max(start, 0.0), length - side)
+
+
+Boxes = npt.NDArray[np.float32]
+"""(n, 4) left, top, right, bottom"""
+
+
+def move_boxes(boxes: Boxes, square: Square, px: int = CROP_PX) -> Boxes:
+    """From pixels of the picture to pixels of the crop."""
+    corner = np.array([square.left, square.top] * 2, np.float32)
+    return np.asarray((boxes - corner) * (px / square.side), np.float32)

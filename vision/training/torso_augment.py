@@ -1,0 +1,191 @@
+"""One example made new: shifted, turned, squeezed, cut off, greyed, darkened, blurred, with a belt painted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vision.frames import Rgb
+from vision.torso import KINDS
+from vision.torso_crops import CROP_PX, FILL
+from vision.training.torso_data import STRAP, WIDE_PX, WIDE_SHARE, Example, There
+from vision.training.torso_paint import paint_belt, paint_other
+
+PAINTED_SHARE = 0.45
+OTHER_SHARE = 0.3
+GREY_SHARE = 0.4
+CUT_SHARE, HIDDEN_SHARE = 0.2, 0.3
+LEAST_LEFT = 0.35
+"""Of a thing's area; of less it is not said that it can be seen."""
+
+CELLS = CROP_PX // 8
+_BOX_SURENESS = np.array([0.3, 1.0, 1.0, 0.6], np.float32)
+"""By kind. A strap lies across its box, and not everywhere in it."""
+
+Maps = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What the network is shown and asked. ``crop`` is (CROP_PX, CROP_PX, 3); ``there`` (kinds,) of the whole picture.
+
+    ``places`` and ``weights`` are (kinds, CELLS, CELLS): where it is, and how sure that is; 0 for not known.
+    """
+
+    crop: Rgb
+    there: npt.NDArray[np.int64]
+    places: Maps
+    weights: Maps
+
+
+def plain(example: Example) -> Rgb:
+    """The crop as it is looked at in service."""
+    px = round(WIDE_PX / WIDE_SHARE)
+    start = (WIDE_PX - px) // 2
+    inner = example.crop[start : start + px, start : start + px]
+    return np.asarray(cv2.resize(inner, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def augment(example: Example, random: np.random.Generator) -> Lesson:
+    """The same example, never the same twice."""
+    matrix = _matrix(random)
+    crop = np.asarray(
+        cv2.warpAffine(example.crop, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR, borderValue=(FILL,) * 3)
+    )
+    there, known = np.array(example.there, np.int64), np.array(example.known)
+    places, areas = _draw_boxes(example, matrix)
+    sure = np.where(places > 0, _BOX_SURENESS[:, None, None], known[:, None, None]).astype(np.float32)
+    shoulders = example.shoulders @ matrix[:, :2].T.astype(np.float32) + matrix[:, 2].astype(np.float32)
+    content = cv2.warpAffine(_content(example.crop), matrix, (CROP_PX, CROP_PX))
+    bare = known[STRAP] and there[STRAP] != There.YES and not areas[STRAP]
+    if bare and random.random() < OTHER_SHARE:
+        crop = paint_other(crop, shoulders, random, example.grey, content)
+    if bare and random.random() < PAINTED_SHARE:
+        crop, places[STRAP] = paint_belt(crop, shoulders, random, example.grey, content)
+        there[STRAP], areas[STRAP] = There.YES, float(places[STRAP].sum())
+    return _cut_off(Lesson(crop, there, places, sure), areas, random, example.grey)
+
+
+def _content(rgb: Rgb) -> Maps:
+    """Not the bars beside a picture: a belt painted over them would give itself away."""
+    rows, columns = rgb[:, ::8].std(axis=(1, 2)) > 2, rgb[::8].std(axis=(0, 2)) > 2
+    return np.asarray(np.outer(rows, columns), np.float32)
+
+
+def _draw_boxes(example: Example, matrix: npt.NDArray[np.float64]) -> tuple[Maps, list[float]]:
+    """(kinds, CROP_PX, CROP_PX), and by kind how large the boxes are, seen or not."""
+    places, areas = np.zeros((len(KINDS), CROP_PX, CROP_PX), np.float32), [0.0] * len(KINDS)
+    grown = abs(float(np.linalg.det(matrix[:, :2])))
+    for kind, (left, top, right, bottom) in zip(example.kinds.tolist(), example.boxes, strict=True):
+        corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+        moved = corners @ matrix[:, :2].T + matrix[:, 2]
+        cv2.fillPoly(places[kind], [np.round(moved).astype(np.int32)], 1.0)
+        areas[kind] += float((right - left) * (bottom - top)) * grown
+    return places, areas
+
+
+def _cut_off(lesson: Lesson, areas: list[float], random: np.random.Generator, grey: bool) -> Lesson:
+    """Perhaps the chest is cut off; what cannot be seen is not said to be there. Then what the camera does to it."""
+    crop, there, places = lesson.crop, lesson.there.copy(), lesson.places
+    bottom = _choose_bottom(places[STRAP], random)
+    crop[bottom:], places[:, bottom:] = random.choice([0, FILL]), 0
+    for kind, area in enumerate(areas):
+        if area:
+            there[kind] = _still(there[kind], float(places[kind].sum()) / area)
+    small = np.stack([_shrink(one) for one in places])
+    sure = np.stack([_shrink(one) for one in lesson.weights])
+    return Lesson(_spoil(crop, random, grey), there, (small > 0.2).astype(np.float32), sure)
+
+
+def _choose_bottom(strap: Maps, random: np.random.Generator) -> int:
+    """Where the picture ends. Sometimes just above the strap: the same cab, driver and light, and no belt to be
+    seen. Without this a network learns which cab it is."""
+    rows = np.flatnonzero((strap > 0.2).any(axis=1))
+    if len(rows) and rows[0] > CROP_PX * 0.45 and random.random() < HIDDEN_SHARE:
+        return int(rows[0])
+    return int(CROP_PX * random.uniform(0.6, 0.95)) if random.random() < CUT_SHARE else CROP_PX
+
+
+def _still(there: int, left_share: float) -> int:
+    """Nothing of it is seen: it is not there. A little: nobody can say."""
+    if left_share > LEAST_LEFT:
+        return there
+    return There.NO if left_share < 0.02 else There.UNKNOWN
+
+
+def _shrink(image: Maps) -> Maps:
+    return np.asarray(cv2.resize(image, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _matrix(random: np.random.Generator) -> npt.NDArray[np.float64]:
+    """From the wide crop to the network's, around their middles."""
+    scale = CROP_PX / (WIDE_PX / WIDE_SHARE) * np.exp(random.normal(0, 0.12))
+    squeeze = np.exp(random.normal(0, 0.08))
+    angle = np.radians(random.normal(0, 6))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    flip = np.diag([random.choice([-1.0, 1.0]), 1.0])
+    linear = turn @ flip @ np.diag([scale * squeeze, scale / squeeze])
+    shift = CROP_PX / 2 + random.normal(0, 0.06 * CROP_PX, 2) - linear @ np.full(2, WIDE_PX / 2)
+    return np.column_stack([linear, shift])
+
+
+def _spoil(crop: Rgb, random: np.random.Generator, grey: bool) -> Rgb:
+    """As cheap, old, night and infrared cameras do."""
+    if grey or random.random() < GREY_SHARE:
+        crop = np.repeat(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+        crop = _vignette(crop, random) if random.random() < 0.4 else crop
+    crop = _light(crop, random)
+    if random.random() < 0.3:
+        crop = _blur(crop, random)
+    if random.random() < 0.3:
+        crop = _coarsen(crop, random)
+    return np.ascontiguousarray(crop)
+
+
+def _light(crop: Rgb, random: np.random.Generator) -> Rgb:
+    """Brightness, contrast, gamma and colour by one table a channel."""
+    levels = np.arange(256) / 255
+    gamma, gain, lift = np.exp(random.normal(0, 0.35)), np.exp(random.normal(0, 0.2)), random.normal(0, 0.04)
+    tint = np.exp(random.normal(0, 0.05, 3)) if random.random() < 0.5 else np.ones(3)
+    tables = [np.clip((levels**gamma * gain * share + lift) * 255, 0, 255).astype(np.uint8) for share in tint]
+    return np.stack([table[crop[..., i]] for i, table in enumerate(tables)], axis=2)
+
+
+def _vignette(crop: Rgb, random: np.random.Generator) -> Rgb:
+    """An infrared lamp lights the middle."""
+    x, y = random.uniform(0.3, 0.7, 2) * CROP_PX
+    reach = random.uniform(0.45, 1.1) * CROP_PX
+    ys, xs = np.ogrid[:CROP_PX, :CROP_PX]
+    lamp = np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / reach**2)
+    return np.asarray(np.clip(crop * (0.25 + 1.0 * lamp[..., None]), 0, 255), np.uint8)
+
+
+def _blur(crop: Rgb, random: np.random.Generator) -> Rgb:
+    if random.random() < 0.5:
+        return np.asarray(cv2.GaussianBlur(crop, (0, 0), random.uniform(0.5, 2.0)), np.uint8)
+    length = int(random.integers(3, 9))
+    kernel = np.zeros((length, length), np.float32)
+    kernel[length // 2] = 1 / length
+    turned = kernel if random.random() < 0.5 else kernel.T
+    return np.asarray(cv2.filter2D(crop, -1, turned), np.uint8)
+
+
+def _coarsen(crop: Rgb, random: np.random.Generator) -> Rgb:
+    """Few pixels, noise, strong compression."""
+    px = int(CROP_PX * random.uniform(0.35, 0.9))
+    small = cv2.resize(crop, (px, px), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small += _noise(random, px) * random.uniform(0, 10)
+    coded, jpeg = cv2.imencode(
+        ".jpg", np.clip(small, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(25, 90))]
+    )
+    if not coded:
+        raise ValueError("a crop could not be compressed")
+    large = cv2.resize(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), (CROP_PX, CROP_PX), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large, np.uint8)
+
+
+def _noise(random: np.random.Generator, px: int) -> Maps:
+    return random.standard_normal((px, px, 1), np.float32)
