@@ -102,7 +102,7 @@ def version() -> str:
 def look_over(items: Iterable[Item], eyes: Eyes, media: MediaStore) -> Iterator[Judged]:
     """All three stages here, one item after the other."""
     for item in items:
-        yield judge_item(item, look_at(read_item(item, media), eyes.look, CHUNK))
+        yield judge_item(item, look_at(read_item(item, media), lambda pictures, _: eyes.look(pictures), CHUNK))
 
 
 def read_item(item: Item, media: MediaStore) -> Iterator[Shot]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
@@ -39,9 +40,11 @@ class EyeStates:
     """
 
     name = "eyes"
+    seldom = False
 
     def measure(self, pictures: Sequence[Picture], faces: Sequence[Face | None]) -> Sequence[Mapping[str, float]]:
-        judged = [face is not None and can_be_judged(p, face) for p, face in zip(pictures, faces, strict=True)]
+        known = [judge_eyes(picture, face) for picture, face in zip(pictures, faces, strict=True)]
+        judged = [bool(face and face.eyes_judged) for face in known]
         pairs = zip(pictures, faces, judged, strict=True)
         seen = [(picture, face) for picture, face, can in pairs if can and face is not None]
         if not seen:
@@ -66,6 +69,13 @@ class EyeStates:
         options.intra_op_num_threads = 1
         weights = files("vision").joinpath("weights", WEIGHTS).read_bytes()
         return onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+
+
+def judge_eyes(picture: Picture, face: Face | None) -> Face | None:
+    """The face, with the answer of ``can_be_judged`` if it had none."""
+    if face is None or face.eyes_judged is not None:
+        return face
+    return replace(face, eyes_judged=can_be_judged(picture, face))
 
 
 def can_be_judged(picture: Picture, face: Face) -> bool:

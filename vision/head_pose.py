@@ -16,6 +16,7 @@ class HeadPoses:
     """A head (see ``vision.models.Head``): 0.1 ms a face."""
 
     name = "pose"
+    seldom = False
 
     def measure(self, pictures: Sequence[Picture], faces: Sequence[Face | None]) -> Sequence[Mapping[str, float]]:
         return [_measure(picture, face) for picture, face in zip(pictures, faces, strict=True)]

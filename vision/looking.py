@@ -5,11 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 from vision.core.driver import Glance
 from vision.core.eyes import measure_aspect_ratio
 from vision.core.seat import Box
-from vision.eye_state import can_be_judged
+from vision.eye_state import judge_eyes
 from vision.frames import Picture
 from vision.models import Face, FaceModel, Head
 
@@ -38,26 +39,39 @@ class Eyes:
     def find_faces(self, pictures: Sequence[Picture]) -> Sequence[Face | None]:
         return self._faces.find_faces(pictures)
 
-    def look(self, pictures: Sequence[Picture], faces: Sequence[Face | None] | None = None) -> list[Look]:
+    def look(
+        self,
+        pictures: Sequence[Picture],
+        faces: Sequence[Face | None] | None = None,
+        due: Sequence[bool] | None = None,
+    ) -> list[Look]:
         """One look a picture.
 
         Args:
             faces: where they were found already.
+            due: which pictures the seldom heads look at as well (see ``vision.core.cadence``); without it all.
         """
-        faces = self.find_faces(pictures) if faces is None else faces
-        numbers = [head.measure(pictures, faces) for head in self._heads]
+        found = self.find_faces(pictures) if faces is None else faces
+        known = [judge_eyes(picture, face) for picture, face in zip(pictures, found, strict=True)]
+        numbers = [self._measure(head, pictures, known, due) for head in self._heads]
         return [
             Look(
                 face is not None,
-                measure_aspect_ratio(face.left_eye, face.right_eye)
-                if face is not None and can_be_judged(picture, face)
-                else None,
+                measure_aspect_ratio(face.left_eye, face.right_eye) if face is not None and face.eyes_judged else None,
                 {name: value for head in numbers for name, value in head[i].items()},
                 face.box if face else None,
                 hash_picture(picture),
             )
-            for i, (picture, face) in enumerate(zip(pictures, faces, strict=True))
+            for i, (picture, face) in enumerate(zip(pictures, known, strict=True))
         ]
+
+    def _measure(
+        self, head: Head, pictures: Sequence[Picture], faces: Sequence[Face | None], due: Sequence[bool] | None
+    ) -> Sequence[Mapping[str, float]]:
+        if due is None or not head.seldom:
+            return head.measure(pictures, faces)
+        numbers = iter(head.measure(list(compress(pictures, due)), list(compress(faces, due))))
+        return [next(numbers) if is_due else {} for is_due in due]
 
     def close(self) -> None:
         self._faces.close()

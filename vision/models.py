@@ -44,6 +44,7 @@ class Face:
     """The driver's face in one picture. Eyes are named as seen in the picture, not as the driver would.
 
     ``mesh`` is None where the model has none (the scripted stand-in). ``others`` are the faces of passengers.
+    ``eyes_judged`` is whether the eyes can be (see ``vision.eye_state``); None until that is asked.
     """
 
     box: Box
@@ -51,6 +52,7 @@ class Face:
     right_eye: EyeContour
     mesh: Mesh | None = None
     others: tuple[Box, ...] = ()
+    eyes_judged: bool | None = None
 
 
 class FaceModel(Protocol):
@@ -69,9 +71,14 @@ class FaceModel(Protocol):
 
 
 class Head(Protocol):
-    """A further look at the same pictures: belt, phone, mouth, head pose. Its numbers join the frame's."""
+    """A further look at the same pictures: belt, phone, mouth, head pose. Its numbers join the frame's.
+
+    One that is ``seldom`` is too slow for every picture of a stream (see ``vision.core.cadence``, which has the names
+    of its numbers).
+    """
 
     name: str
+    seldom: bool
 
     def measure(self, pictures: Sequence[Picture], faces: Sequence[Face | None]) -> Sequence[Mapping[str, float]]:
         """Numbers by name, one mapping a picture; empty where nothing can be said."""

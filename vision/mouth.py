@@ -22,6 +22,7 @@ class Mouths:
     """A head (see ``vision.models.Head``): 0.05 ms a face."""
 
     name = "mouth"
+    seldom = False
 
     def measure(self, pictures: Sequence[Picture], faces: Sequence[Face | None]) -> Sequence[Mapping[str, float]]:
         """Empty where no mesh was found: a mouth that is not seen is not said to be shut."""

@@ -17,6 +17,7 @@ class PictureQuality:
     """A head (see ``vision.models.Head``): about 0.5 ms a picture, with a face or without."""
 
     name = "quality"
+    seldom = False
 
     def measure(self, pictures: Sequence[Picture], faces: Sequence[Face | None]) -> Sequence[Mapping[str, float]]:
         return [_measure(picture) for picture, _ in zip(pictures, faces, strict=True)]

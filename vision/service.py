@@ -19,6 +19,7 @@ from infra.settings import Settings
 from infra.store.media import MediaStore
 from infra.store.outputs import OBSERVATION_SCHEMA, DeadLetter, Outputs, ScoreDue
 from infra.store.tables import SIGNALS
+from vision.core.cadence import keep_due, must_look
 from vision.core.driver import (
     DriverState,
     Glance,
@@ -88,9 +89,10 @@ class VisionStep:
         """Each driver's frame with a ``Look`` or ``Unusable``; other cameras as they came."""
         prepared = list(deliveries)
         wanted = [i for i, delivery in enumerate(prepared) if _is_drivers(delivery)]
+        before: dict[str, int] = {}
         for start in range(0, len(wanted), CHUNK):
             places = wanted[start : start + CHUNK]
-            for place, seen in zip(places, self._see([_frame(prepared[i]) for i in places]), strict=True):
+            for place, seen in zip(places, self._see([prepared[i] for i in places], before), strict=True):
                 prepared[place] = replace(prepared[place], prepared=seen)
         return prepared
 
@@ -115,10 +117,17 @@ class VisionStep:
     def _is_open(self, state: DriverState) -> bool:
         return has_open_event(state, self._rules)
 
-    def _see(self, frames: Sequence[Frame]) -> Iterable[Look | Unusable]:
-        decoded = [self._decode(frame) for frame in frames]
-        pictures = [picture for picture in decoded if isinstance(picture, Picture)]
-        looks = iter(self._eyes.look(pictures))
+    def _see(self, deliveries: Sequence[Delivery], before: dict[str, int]) -> Iterable[Look | Unusable]:
+        """``before`` is kept up to date: the time of each vehicle's picture before, in order of the stream."""
+        decoded = [self._decode(_frame(delivery)) for delivery in deliveries]
+        readable = [(d, p) for d, p in zip(deliveries, decoded, strict=True) if isinstance(p, Picture)]
+        due = []
+        for delivery, _ in readable:
+            time_us = _frame(delivery).time_us
+            due.append(not delivery.late and must_look(time_us, before.get(delivery.vehicle_id)))
+            if not delivery.late:
+                before[delivery.vehicle_id] = time_us
+        looks = iter(self._eyes.look([picture for _, picture in readable], due=due))
         return [next(looks) if isinstance(picture, Picture) else picture for picture in decoded]
 
     def _decode(self, frame: Frame) -> Picture | Unusable:
@@ -182,6 +191,7 @@ class _Notes:
             changed, ended = change_driver(state, frame.driver_id, self._rules)
             self._tell(frame.vehicle_id, state, ended, frame)
             state = changed
+        seen = replace(seen, signals=keep_due(seen.signals, frame.time_us, state.last_us))
         state, judgement = follow(state, _glance(frame, seen), self._rules)
         self._observe(delivery, seen, judgement.openness, judgement.perclos)
         self._tell(frame.vehicle_id, state, judgement, frame)

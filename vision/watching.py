@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from vision.close_ups import doubt_faces, is_small, look_as_eye
+from vision.core.cadence import must_look
 from vision.core.driver import DriverState, finish, follow
 from vision.core.eyes import LEARNING_US
 from vision.core.rules.shape import Finding
@@ -50,7 +51,8 @@ class Happened:
 
 
 Told = Seen | Missed | Happened
-Looker = Callable[[Sequence[Picture]], list[Look]]
+Looker = Callable[[Sequence[Picture], Sequence[bool]], list[Look]]
+"""Takes pictures, and which of them the seldom heads must look at (see ``vision.core.cadence``)."""
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ def watch_in_time(
         speed_mps: of the vehicle, instead of what the source says; ``DRIVING_MPS`` where nobody says any.
         live: look at each picture at once instead of ``CHUNK`` together.
     """
-    looks = look_at(shots, eyes.look, 1 if live else CHUNK)
+    looks = look_at(shots, lambda pictures, due: eyes.look(pictures, due=due), 1 if live else CHUNK)
     yield from judge_in_time(looks, DriverState(), speed_mps)
 
 
@@ -106,7 +108,7 @@ def judge_in_time(
 def watch_stills(shots: Iterable[Shot], eyes: Eyes, heads: Sequence[Head]) -> Iterator[Seen | Missed]:
     """Every picture on its own: no baseline, no rules. Small ones may be close-ups (see ``vision.close_ups``)."""
 
-    def look(pictures: Sequence[Picture]) -> list[Look]:
+    def look(pictures: Sequence[Picture], _due: Sequence[bool]) -> list[Look]:
         return eyes.look(pictures, doubt_faces(pictures, eyes.find_faces(pictures), eyes))
 
     for shot, seen in look_at(shots, look, CHUNK):
@@ -122,8 +124,13 @@ def watch_stills(shots: Iterable[Shot], eyes: Eyes, heads: Sequence[Head]) -> It
 def look_at(shots: Iterable[Shot], look: Looker, chunk: int) -> Iterator[tuple[Shot, Look | Unreadable]]:
     """Each shot with its look, ``chunk`` pictures at a time."""
     remaining = iter(shots)
+    before_us: int | None = None
     while taken := list(islice(remaining, chunk)):
-        looks = iter(look([shot.picture for shot in taken if isinstance(shot.picture, Picture)]))
+        readable = [(shot.time_us or 0, shot.picture) for shot in taken if isinstance(shot.picture, Picture)]
+        befores_us = [before_us, *(time_us for time_us, _ in readable)]
+        due = [must_look(time_us, before) for (time_us, _), before in zip(readable, befores_us, strict=False)]
+        before_us = befores_us[-1]
+        looks = iter(look([picture for _, picture in readable], due))
         for shot in taken:
             yield shot, next(looks) if isinstance(shot.picture, Picture) else shot.picture
 

@@ -1,6 +1,7 @@
 """Laws of the eyes, on made-up streams."""
 
 from functools import cache
+from itertools import pairwise
 
 import orjson
 from hypothesis import given, settings
@@ -9,9 +10,12 @@ from hypothesis import strategies as st
 from infra.contracts.events import EventKind
 from tests.unit.vision.numbers import KNOWN, findings, glance, last_tellings
 from tests.unit.vision.numbers import START_US as STORY_START_US
-from tests.unit.vision.stories import deliveries, drawn, final_events, frame, run, scripted_step
+from tests.unit.vision.stories import MAX_PIXELS, deliveries, drawn, final_events, frame, run, scripted_step
 from vision.core import signals
+from vision.core.cadence import SELDOM
 from vision.core.driver import DriverState, Glance, dump_state, follow, load_state
+from vision.models import ScriptedFaces
+from vision.service import VisionStep
 
 LEARNED = 320
 NAMES = [value for name, value in vars(signals).items() if name.isupper()]
@@ -45,7 +49,7 @@ PATTERNS = st.lists(st.tuples(st.sampled_from([0, 60, 90, 140, 220]), st.integer
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(PATTERNS, st.data())
 def test_any_split_gives_the_same_events_rows_and_states(pattern, data):
     stream = prepared(pattern)
@@ -63,6 +67,59 @@ def test_frame_by_frame_gives_the_same_as_at_once():
     assert split[0] == whole[0]
     assert words(split[1]) == words(whole[1])
     assert len(final_events(whole[1])) >= 2
+
+
+class Torso:
+    """A seldom head whose numbers are the picture's brightness; counts what it was shown."""
+
+    name, seldom = "torso", True
+
+    def __init__(self):
+        self.shown = 0
+
+    def measure(self, pictures, faces):
+        self.shown += len(pictures)
+        return [dict.fromkeys(SELDOM, float(picture.rgb.mean()) / 255) for picture in pictures]
+
+    def close(self):
+        """Holds nothing."""
+
+
+PICTURE = st.tuples(
+    st.integers(-400, 1500), st.sampled_from([0, 90, 220]), st.sampled_from(["whole"] * 5 + ["broken", "late"])
+)
+CLOCK_BACK = st.just((-11_000, 220, "whole"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.one_of(PICTURE, PICTURE, PICTURE, CLOCK_BACK), min_size=1, max_size=60), st.data())
+def test_seldom_head_says_the_same_under_any_split(steps, data):
+    """Frames out of order, unreadable, late, after a clock that was set back: what is looked at in one batch and not in
+    another does not count in either."""
+    head, at_ms, stream = Torso(), 0, []
+    step = VisionStep(ScriptedFaces(), MAX_PIXELS, [head])
+    for i, (step_ms, level, how) in enumerate(steps):
+        at_ms += step_ms
+        jpeg = drawn(level) if how != "broken" else drawn(level)[:100]
+        made = frame(i, jpeg, time_us=STORY_START_US + at_ms * 1000, driver_id="anna" if i % 20 else "bert")
+        stream += deliveries([made], late=how == "late")
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8))
+    parts = [step.prepare(stream[begin:end]) for begin, end in pairwise([0, *sorted(cuts), len(stream)])]
+    whole, split = run(step, step.prepare(stream)), run(step, [d for part in parts for d in part], cuts)
+    assert split[0] == whole[0]
+    assert words(split[1]) == words(whole[1])
+
+
+def test_seldom_head_looks_at_the_first_picture_of_each_half_second():
+    head = Torso()
+    step = VisionStep(ScriptedFaces(), MAX_PIXELS, [head])
+    stream = deliveries([frame(i, drawn(220), fps=30.0) for i in range(300)])
+    parts = [step.prepare(stream[at : at + 50]) for at in range(0, 300, 50)]
+    _, outputs = run(step, [d for part in parts for d in part], range(0, 300, 50))
+    _, rows, _, _ = words(outputs)
+    counted = [i for i, row in enumerate(rows) if row["phone"] is not None]
+    assert counted == list(range(0, 300, 15))
+    assert len(counted) <= head.shown <= len(counted) + 6  # and the first of each batch
 
 
 NUMBERS = st.one_of(st.none(), st.floats(0, 1.5), st.floats(allow_nan=True, allow_infinity=True))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infra.contracts.events import EventKind, JsonObject
+from vision.core.cadence import keep_due
 from vision.core.eyes import (
     REOPENED_OPENNESS,
     SHUT_OPENNESS,
@@ -103,6 +104,7 @@ def follow(state: DriverState, glance: Glance, rules: Rules = RULES) -> tuple[Dr
     glance = _without_nonsense(glance)
     if state.last_us is not None and glance.time_us <= state.last_us:
         return _follow_backwards(state, glance, rules)
+    glance = replace(glance, numbers=keep_due(glance.numbers, glance.time_us, state.last_us))
     sample, shut_us, window = _read(state, glance)
     states, findings, signs = _step(rules, state.rules, sample)
     baseline, neutral = _learn(state, glance)

@@ -15,6 +15,7 @@ class Scripted:
     """A head that says the same of every picture."""
 
     name = "scripted"
+    seldom = False
 
     def __init__(self, **numbers):
         self.numbers = numbers

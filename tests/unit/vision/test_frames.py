@@ -2,14 +2,16 @@
 
 import io
 import struct
+import uuid
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from infra.contracts.frames import Camera, Frame
-from vision.evidence import STILL_LONGER_SIDE_PX, still_path, take_still
+from vision.evidence import LONGER_SIDE_PX, Stills, media_path
 from vision.frames import Reason, UnusableFrame, decode_picture
+from vision.spots import ScriptedSpots
 
 MAX_PIXELS = 4_200_000
 ORIENTATION = 0x0112
@@ -105,20 +107,20 @@ def frame(jpeg: bytes) -> Frame:
     return Frame("van", "cam", "boot", 7, "anna", Camera.DRIVER, 1_700_000_000_000_000, 20.0, 0, jpeg)
 
 
-def test_still_is_small_and_holds_nothing_but_the_picture():
-    import uuid
-
+def test_stills_are_small_and_hold_nothing_but_the_picture():
     exif = Image.Exif()
     exif[0x010E] = "owner: Anna"
     exif.get_ifd(GPS_IFD)[1] = "N"
     noisy = Image.fromarray(np.random.default_rng(1).integers(0, 255, (1080, 1920, 3), np.uint8))
     jpeg = encoded(noisy.resize((1920, 1080)), exif=exif, comment=b"secret")
-    still = take_still(uuid.UUID(int=5), frame(jpeg), MAX_PIXELS)
-    image = Image.open(io.BytesIO(still.content))
-    assert max(image.size) == STILL_LONGER_SIDE_PX
-    assert not image.getexif()
-    assert "comment" not in image.info
-    assert b"Anna" not in still.content
-    assert b"secret" not in still.content
-    assert len(still.content) < len(jpeg) / 3
-    assert still.path == still_path(uuid.UUID(int=5))
+    stills = Stills(ScriptedSpots(), MAX_PIXELS).take(uuid.UUID(int=5), frame(jpeg))
+    assert [still.shows_driver for still in stills] == [False, True]
+    assert stills[0].path == media_path(uuid.UUID(int=5), "still.jpg")
+    for still in stills:
+        image = Image.open(io.BytesIO(still.content))
+        assert max(image.size) == LONGER_SIDE_PX
+        assert not image.getexif()
+        assert "comment" not in image.info
+        assert b"Anna" not in still.content
+        assert b"secret" not in still.content
+        assert len(still.content) < len(jpeg) / 3

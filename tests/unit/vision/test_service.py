@@ -137,6 +137,7 @@ def test_vehicles_are_kept_apart():
 def test_further_head_adds_its_numbers():
     class Belt:
         name = "belt"
+        seldom = False
         closed = False
 
         def measure(self, pictures, faces):
