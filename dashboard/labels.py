@@ -240,7 +240,8 @@ def summary(word: str, peak: float, unit: str, evidence: Numbers, words: Words) 
         case "speeding":
             band = evidence.get("band", UNKNOWN)
             at_least = _number(evidence, "seconds_in_band_or_higher")
-            over = f"Up to {words.peak(peak, unit)} the posted limit"
+            which = "posted limit from OpenStreetMap, matched" if "limit_confidence" in evidence else "posted limit"
+            over = f"Up to {words.peak(peak, unit)} the {which}"
             return f"{over}; {length(at_least)} in the band “{band}” or above it." if at_least else f"{over}."
         case "crash" | "rollover" | "swerve" | "max_speed" | "long_driving" | "night_driving":
             told = road_words.describe(word, peak, evidence, words.speed, length)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from infra.contracts.events import SafetyEvent, Trip, TripStatus
 from infra.contracts.telemetry import Float64, GpsSamples, ImuSamples, Int64, TelemetryBatch, take
 from infra.drives import Drive
-from scoring.core import samples
+from scoring.core import roads, samples
 from scoring.core.believed import Believed, How, believe
 from scoring.core.exposure import exposures_of, incidents_of
 from scoring.core.formulas.port import Result
@@ -20,6 +20,7 @@ from scoring.core.gps_motion import motion_of, without_held
 from scoring.core.health import Health, examine
 from scoring.core.orientation import KnownAxes
 from scoring.core.pipeline import Found, fold_batch, fold_silence
+from scoring.core.roads import Matched
 from scoring.core.rules import SECOND_US, Rules
 from scoring.core.samples import ACCEL_LSB_MPS2, MISSING, ImuRing
 from scoring.core.state import VehicleState
@@ -55,6 +56,21 @@ class Scored:
     result: Result
 
 
+Match = Callable[[GpsSamples], Matched]
+"""Of fixes in order of time, their roads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roads:
+    """How far a drive was matched: shares of its fixes that lie on a road surely enough, whose limit is known so, and
+    whose limit its device had told."""
+
+    matched_share: float
+    limit_share: float
+    told_share: float
+    attribution: str = roads.ATTRIBUTION
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """Everything about one drive. ``gps_held``: rows that only repeated a fix."""
@@ -67,6 +83,7 @@ class Judged:
     gps_held: int
     health: Health
     signals: Signals = field(repr=False)
+    roads: Roads | None = None
 
     @property
     def score(self) -> Scored:
@@ -90,8 +107,11 @@ def score_drivers(judged: Sequence[Judged]) -> list[Scored]:
     ]
 
 
-def judge_drive(drive: Drive, rules: Rules) -> Judged:
+def judge_drive(drive: Drive, rules: Rules, match: Match | None = None) -> Judged:
     """Judge a recorded drive.
+
+    Args:
+        match: finds the roads, where the drive's own posted limits are to be filled up.
 
     Raises:
         DriveError: its files cannot be read.
@@ -99,10 +119,15 @@ def judge_drive(drive: Drive, rules: Rules) -> Judged:
     recorded, imu = drive.gps(strict=False), drive.imu(strict=False)
     gps, held = without_held(recorded)
     believed = believe(gps, imu, drive.manifest.imu_frame)
-    gps = _on_time(gps, believed)
+    gps = told = _on_time(gps, believed)
+    matched = match(gps) if match is not None else None
+    if matched is not None:
+        gps = roads.filled(told, matched)
     ring, _ = samples.quantise(believed.imu, _ALWAYS_US)
     found = _run(list(_batches(drive, gps, imu)), _axes(ring, believed), drive, rules)
     events = [_explained(event, believed) for event in found.events if not _by_hand(event, believed)]
+    if matched is not None:
+        events = [roads.attributed(event, told, matched) for event in events]
     found.counts["event_by_hand"] += len(found.events) - len(events)
     return Judged(
         drive=drive,
@@ -113,7 +138,17 @@ def judge_drive(drive: Drive, rules: Rules) -> Judged:
         gps_held=held,
         health=examine(gps, imu, +found.counts),
         signals=_signals(gps, ring),
+        roads=_roads(told, matched),
     )
+
+
+def _roads(told: GpsSamples, matched: Matched | None) -> Roads | None:
+    if matched is None or not len(told):
+        return None
+    sure = matched.confidence >= roads.LEAST_CONFIDENCE
+    shares = (sure.mean(), matched.believed.mean(), (~roads.missing(told)).mean())
+    on_road, known, own = (round(float(share), 3) for share in shares)
+    return Roads(on_road, known, own)
 
 
 def _on_time(gps: GpsSamples, believed: Believed) -> GpsSamples:

@@ -21,7 +21,7 @@ from infra.runtime.summary import Units
 from infra.settings import load
 from scoring.calibrations import calibrations
 from scoring.core.rules import DEFAULT
-from scoring.hindsight import NO_SIGNALS, Judged, Scored, judge_drive, score_drivers
+from scoring.hindsight import NO_SIGNALS, Judged, Match, Scored, judge_drive, score_drivers
 from scoring.pages import show, show_drivers
 
 judge_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
@@ -39,17 +39,21 @@ def judge(
     signals: Annotated[
         Path | None, typer.Option(help="Also write what was believed of every sample to this Parquet file.")
     ] = None,
+    roads: Annotated[
+        Path | None, typer.Option(help="Road tiles, for posted limits that a drive does not have itself.")
+    ] = None,
 ) -> None:
     """Judge recorded drives on their own: calibration, trips, events, scores. Starts nothing, keeps nothing.
 
     Example: rumblestrip judge infra/demo --format jsonl
     """
     settings = load()
+    match = _match(roads)
     judged: list[Judged] = []
     parts: list[pa.Table] = []
     units, console = Units.of(settings), Console()
     for drive in find_drives(drives):
-        one = judge_drive(drive, DEFAULT)
+        one = judge_drive(drive, DEFAULT, match)
         if format is Format.JSONL:
             _print(lines(one))
         else:
@@ -65,6 +69,19 @@ def judge(
         pq.write_table(pa.concat_tables(parts), signals, compression="zstd")
 
 
+def _match(tiles: Path | None) -> Match | None:
+    """Valhalla is only imported where roads are asked for."""
+    if tiles is None:
+        return None
+    from scoring.roads.matcher import Matcher
+    from scoring.roads.tiles import RoadsError
+
+    try:
+        return Matcher(tiles).match
+    except RoadsError as error:
+        raise typer.BadParameter(str(error), param_hint="--roads") from error
+
+
 def lines(judged: Judged) -> Iterator[JsonObject]:
     """What ``--format jsonl`` prints of one drive: objects with a ``type``, times as ISO 8601 in UTC."""
     own: JsonObject = {"drive": str(judged.drive.folder), "vehicle_id": judged.drive.manifest.vehicle_id}
@@ -76,6 +93,8 @@ def lines(judged: Judged) -> Iterator[JsonObject]:
         yield {"type": "event"} | own | _event(event)
     for scored in (judged.score, *judged.trip_scores):
         yield {"type": "score"} | own | _score(scored)
+    if judged.roads is not None:
+        yield {"type": "roads"} | own | asdict(judged.roads)
     yield {"type": "device_health"} | own | asdict(judged.health) | _device(judged)
 
 

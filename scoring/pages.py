@@ -16,7 +16,7 @@ from scoring.core.formulas.account import OVER, PEERS_WORD, Line, account
 from scoring.core.formulas.expected_risk import LEAST_DISTANCE_M
 from scoring.core.formulas.port import State
 from scoring.core.rules import SECOND_US
-from scoring.hindsight import Judged, Scored
+from scoring.hindsight import Judged, Roads, Scored
 
 _COLOURS = {Severity.LOW: "cyan", Severity.MODERATE: "yellow", Severity.HIGH: "red", Severity.CRITICAL: "bold red"}
 
@@ -32,6 +32,8 @@ def show(judged: Judged, units: Units, console: Console) -> None:
     if judged.events:
         console.print(_events(judged, units))
     console.print(_device(judged), style="dim")
+    if judged.roads is not None:
+        console.print(_roads(judged.roads), style="dim")
     for remark in remarks(judged):
         console.print(f"  {remark}", style="dim")
     console.print()
@@ -92,6 +94,12 @@ def _row(event: SafetyEvent, units: Units) -> tuple[str, ...]:
     at = f"{to_datetime(event.start_us).astimezone(units.zone):%H:%M:%S}"
     seconds = f"{(event.end_us - event.start_us) / SECOND_US:.1f}"
     return at, name, str(event.severity), peak, units.speed(event.speed_mps), seconds, str(event.evidence["source"])
+
+
+def _roads(roads: Roads) -> str:
+    told = f", told by the device for {roads.told_share:.0%}" if roads.told_share else ""
+    found = f"on a known road for {roads.matched_share:.0%} of the fixes, its limit known for {roads.limit_share:.0%}"
+    return f"Roads: {found}{told}. {roads.attribution}"
 
 
 def _device(judged: Judged) -> str:

@@ -188,6 +188,8 @@ def _drawings(event: EventRow, track: pd.DataFrame, motion: pd.DataFrame, raw: p
         st.altair_chart(charts.speed_trace(track, event.start_at, event.end_at, formats))
         if track["speed_limit_mps"].notna().any():
             st.caption("Dashed: posted limit. Shaded: the event.")
+        if "attribution" in event.evidence:
+            st.caption(f"Posted limit: {event.evidence['attribution']}.")
     else:
         st.caption("No speed is known for this time.")
     if len(motion) or raw is not None:

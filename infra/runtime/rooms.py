@@ -25,6 +25,7 @@ SUB_COMMANDS = {
     "tag": "scoring.tags_cli:tags_app",
     "users": "dashboard.users:users_app",
     "judge": "scoring.judge:judge_app",
+    "roads": "scoring.roads.cli:roads_app",
     "watch": "vision.watch:watch_app",
     "eyes": "vision.eyes_cli:eyes_app",
     "scores": "scoring.scores_cli:scores_app",
