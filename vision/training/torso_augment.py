@@ -14,12 +14,15 @@ from vision.torso_crops import CROP_PX, FILL
 from vision.training.torso_data import STRAP, WIDE_PX, WIDE_SHARE, Example, There
 from vision.training.torso_paint import paint_belt, paint_other
 
-PAINTED_SHARE = 0.45
+PAINTED_SHARE = 0.5
 OTHER_SHARE = 0.3
 GREY_SHARE = 0.4
+DARKEST = 3  # of 255: blackened, not only dark
 CUT_SHARE, HIDDEN_SHARE = 0.2, 0.3
 LEAST_LEFT = 0.35
 """Of a thing's area; of less it is not said that it can be seen."""
+
+NOTHING_LEFT = 0.02
 
 CELLS = CROP_PX // 8
 _BOX_SURENESS = np.array([0.3, 1.0, 1.0, 0.6], np.float32)
@@ -56,10 +59,12 @@ def augment(example: Example, random: np.random.Generator) -> Lesson:
         cv2.warpAffine(example.crop, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR, borderValue=(FILL,) * 3)
     )
     there, known = np.array(example.there, np.int64), np.array(example.known)
-    places, areas = _draw_boxes(example, matrix)
+    wide = _content(example.crop)
+    content = cv2.warpAffine(wide, matrix, (CROP_PX, CROP_PX))
+    places, areas = _draw_boxes(example, matrix, wide)
+    places *= content
     sure = np.where(places > 0, _BOX_SURENESS[:, None, None], known[:, None, None]).astype(np.float32)
     shoulders = example.shoulders @ matrix[:, :2].T.astype(np.float32) + matrix[:, 2].astype(np.float32)
-    content = cv2.warpAffine(_content(example.crop), matrix, (CROP_PX, CROP_PX))
     bare = known[STRAP] and there[STRAP] != There.YES and not areas[STRAP]
     if bare and random.random() < OTHER_SHARE:
         crop = paint_other(crop, shoulders, random, example.grey, content)
@@ -70,20 +75,24 @@ def augment(example: Example, random: np.random.Generator) -> Lesson:
 
 
 def _content(rgb: Rgb) -> Maps:
-    """Not the bars beside a picture: a belt painted over them would give itself away."""
-    rows, columns = rgb[:, ::8].std(axis=(1, 2)) > 2, rgb[::8].std(axis=(0, 2)) > 2
-    return np.asarray(np.outer(rows, columns), np.float32)
+    """Not the bars beside a picture, nor what lies outside of it. A belt painted there would give itself away, and
+    the boxes of the truck cabs reach into bars that were blackened after they had been drawn."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    dark = cv2.morphologyEx((grey <= DARKEST).astype(np.uint8), cv2.MORPH_OPEN, np.ones((13, 13), np.uint8))
+    outside = cv2.morphologyEx((grey == FILL).astype(np.uint8), cv2.MORPH_OPEN, np.ones((13, 13), np.uint8))
+    return np.asarray(1 - np.maximum(dark, outside), np.float32)
 
 
-def _draw_boxes(example: Example, matrix: npt.NDArray[np.float64]) -> tuple[Maps, list[float]]:
-    """(kinds, CROP_PX, CROP_PX), and by kind how large the boxes are, seen or not."""
+def _draw_boxes(example: Example, matrix: npt.NDArray[np.float64], content: Maps) -> tuple[Maps, list[float]]:
+    """(kinds, CROP_PX, CROP_PX), and by kind how much of the boxes the wide crop shows, in the same pixels."""
     places, areas = np.zeros((len(KINDS), CROP_PX, CROP_PX), np.float32), [0.0] * len(KINDS)
     grown = abs(float(np.linalg.det(matrix[:, :2])))
     for kind, (left, top, right, bottom) in zip(example.kinds.tolist(), example.boxes, strict=True):
         corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
         moved = corners @ matrix[:, :2].T + matrix[:, 2]
         cv2.fillPoly(places[kind], [np.round(moved).astype(np.int32)], 1.0)
-        areas[kind] += float((right - left) * (bottom - top)) * grown
+        seen = content[max(int(top), 0) : int(bottom) + 1, max(int(left), 0) : int(right) + 1]
+        areas[kind] += max(float(seen.sum()), 1.0) * grown
     return places, areas
 
 
@@ -113,7 +122,7 @@ def _still(there: int, left_share: float) -> int:
     """Nothing of it is seen: it is not there. A little: nobody can say."""
     if left_share > LEAST_LEFT:
         return there
-    return There.NO if left_share < 0.02 else There.UNKNOWN
+    return There.NO if left_share < NOTHING_LEFT else There.UNKNOWN
 
 
 def _shrink(image: Maps) -> Maps:

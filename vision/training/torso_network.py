@@ -94,24 +94,26 @@ class TorsoNetwork(nn.Module):  # type: ignore[misc]  # torch is not there where
         return kept[_DEEP], kept[_FINE]
 
 
-def build_network(start: Path) -> TorsoNetwork:
-    """From an Ultralytics checkpoint of a YOLO11n trained on COCO."""
+def build_network(start: Path, learned: Path | None = None) -> TorsoNetwork:
+    """From an Ultralytics checkpoint of a YOLO11n trained on COCO, and perhaps what one of ours has learned since."""
     pretrained, _ = load_checkpoint(str(start))
     layers = nn.ModuleList(list(pretrained.float().model)[:_LAYERS])
     for number, layer in enumerate(layers):
         layer.requires_grad_(number >= _FROZEN)
-    return TorsoNetwork(layers)
+    network = TorsoNetwork(layers)
+    if learned is not None:
+        network.load_state_dict(torch.load(learned, weights_only=True))
+    return network
 
 
-def train(course: Course, start: Path, tell: Callable[[int, float], None]) -> TorsoNetwork:
-    """Fit a network.
+def train(network: TorsoNetwork, course: Course, tell: Callable[[int, float], None]) -> TorsoNetwork:
+    """The running mean of the weights that this network goes through.
 
     Args:
         tell: called now and then with the step and the mean loss since the last call.
     """
     torch.manual_seed(course.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = build_network(start)
     network.to(device).train()
     kept = copy.deepcopy(network)
     kept.eval()
@@ -175,9 +177,12 @@ def measure_loss(whole: Tensor, cells: Tensor, lessons: Sequence[Lesson]) -> Ten
 
 
 def predict(network: TorsoNetwork, crops: Sequence[Rgb]) -> Floats:
-    """(n, kinds) logits."""
+    """(n, kinds) logits, of each crop and its mirror image the mean, as in service."""
+    found = []
     with torch.no_grad():
-        found = [network(_tensor(crops[start : start + 32]))[0] for start in range(0, len(crops), 32)]
+        for start in range(0, len(crops), 32):
+            batch = _tensor(crops[start : start + 32])
+            found.append((network(batch)[0] + network(batch.flip(3))[0]) / 2)
     return torch.cat(found).numpy() if found else np.zeros((0, len(KINDS)), np.float32)
 
 
