@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -142,7 +143,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     values = {name: getattr(settings, name) for name in type(settings).model_fields}
     texts = {
-        name: v.get_secret_value() if isinstance(v, SecretStr) else str(v)
+        name: v.get_secret_value() if isinstance(v, SecretStr) else json.dumps(v) if isinstance(v, dict) else str(v)
         for name, v in values.items()
         if v is not None
     }

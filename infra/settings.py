@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -182,6 +183,12 @@ class Settings(BaseSettings):
         "blurred.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", title="Log level", description="")
+
+    @field_validator("in_cab_gates_mps", mode="before")
+    @classmethod
+    def _gates_as_json(cls, value: object) -> object:
+        """The environment has only text."""
+        return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("time_zone")
     @classmethod
