@@ -18,6 +18,7 @@ WORKER_FENCED = Counter("rumblestrip_worker_fenced_total", "Transactions given u
 WORKER_DEAD_LETTERS = Counter("rumblestrip_worker_dead_letters_total", "Dead letters written.", ["group", "reason"])
 WORKER_DUPLICATES = Counter("rumblestrip_worker_duplicates_total", "Messages dropped as repeated.", ["group"])
 WORKER_LATE = Counter("rumblestrip_worker_late_total", "Messages behind the late window.", ["group"])
+WORKER_SKIPPED = Counter("rumblestrip_worker_skipped_frames_total", "Frames too old to be looked at.", ["group"])
 WORKER_LANES = Gauge("rumblestrip_worker_lanes", "Lanes owned now.", ["group"])
 WORKER_LAG = Gauge("rumblestrip_worker_lag_messages", "Messages not yet folded, over all owned lanes.", ["group"])
 WORKER_PHASE_SECONDS = Counter(

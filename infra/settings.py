@@ -143,6 +143,12 @@ class Settings(BaseSettings):
     )
     units: Literal["metric", "imperial"] = Field("metric", title="Units shown", description="km/h or mph.")
 
+    road_tiles: Path | None = Field(
+        None,
+        title="Road tiles",
+        description="A folder that `rumblestrip roads build` made. Posted limits that devices do not send are then "
+        "taken from OpenStreetMap when a trip has ended (needs rumblestrip[roads]).",
+    )
     in_cab_gates_mps: dict[EventKind, float] = Field(
         {},
         title="Speeds from which the eyes judge (m/s)",
@@ -168,6 +174,13 @@ class Settings(BaseSettings):
         ge=1,
         title="Footage of coached events kept (days)",
         description="Also of events that wait for coaching or recognition.",
+    )
+    vision_lag_s: float = Field(
+        600.0,
+        gt=0,
+        title="Oldest frames looked at (s)",
+        description="Where the eyes cannot keep up, frames that came longer ago than this and the late window together "
+        "are not looked at, and counted as frames_skipped. Clips show them all the same.",
     )
     footage_wait_s: float = Field(
         120.0,
@@ -230,5 +243,5 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
 
 
 def _unknown_variables() -> list[str]:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}CONFIG"}
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}CONFIG", f"{PREFIX}REPLAY_TOKEN"}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from sqlalchemy import Engine
 
 from infra.bus.port import Bus, Record
+from infra.clock import SECOND_US, SystemClock
 from infra.contracts import topics
 from infra.contracts.events import JsonObject, SafetyEvent, event_id
 from infra.contracts.frames import Camera, Frame
@@ -38,6 +39,7 @@ from vision.core.rules.table import RULES, Rules, make_rules
 from vision.evidence import Stills
 from vision.frames import Picture, UnusableFrame, decode_picture
 from vision.heads import default_heads
+from vision.lag import SKIPPED, Lag
 from vision.looking import CHUNK, Eyes, Look, make_glance
 from vision.models import FaceModel, Head, MediapipeFaces
 from vision.spots import MediapipeSpots, ScriptedSpots, Spots
@@ -50,7 +52,7 @@ SILENCE_US = 60_000_000
 
 
 UNSEEN = Look(face_found=False, aspect_ratio=None)
-"""Of a frame of a camera that nobody looks at: it is noted where the frame lies, for clips."""
+"""Of a frame that nobody looks at: it is noted where the frame lies, for clips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Unusable:
 
 
 class VisionStep:
-    """See ``infra.runtime.step.Step``. Stateless apart from its models."""
+    """See ``infra.runtime.step.Step``. Stateless apart from its models. Without ``lag`` no frame is skipped."""
 
     group = GROUP
     topics: Sequence[str] = (topics.FRAMES,)
@@ -73,7 +75,9 @@ class VisionStep:
         heads: Sequence[Head] = (),
         spots: Spots | None = None,
         rules: Rules = RULES,
+        lag: Lag | None = None,
     ) -> None:
+        self._lag = lag
         self._eyes = Eyes(faces, heads)
         self._stills = Stills(spots or ScriptedSpots(), max_pixels)
         self._max_pixels = max_pixels
@@ -86,9 +90,9 @@ class VisionStep:
         return dump_state(state)
 
     def prepare(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-        """Each driver's frame with a ``Look`` or ``Unusable``; other cameras as they came."""
-        prepared = list(deliveries)
-        wanted = [i for i, delivery in enumerate(prepared) if _is_drivers(delivery)]
+        """Each driver's frame with a ``Look``, ``Unusable`` or ``SKIPPED``; other cameras as they came."""
+        prepared = [self._skip_if_old(delivery) for delivery in deliveries]
+        wanted = [i for i, delivery in enumerate(prepared) if _is_drivers(delivery) and delivery.prepared is None]
         before: dict[str, int] = {}
         for start in range(0, len(wanted), CHUNK):
             places = wanted[start : start + CHUNK]
@@ -113,6 +117,10 @@ class VisionStep:
     def close(self) -> None:
         self._eyes.close()
         self._stills.close()
+
+    def _skip_if_old(self, delivery: Delivery) -> Delivery:
+        over = self._lag is not None and _is_drivers(delivery) and self._lag.is_over(delivery.record)
+        return replace(delivery, prepared=SKIPPED) if over else delivery
 
     def _is_open(self, state: DriverState) -> bool:
         return has_open_event(state, self._rules)
@@ -153,8 +161,8 @@ class _Notes:
         frame, seen = _frame(delivery), delivery.prepared
         if frame.rejected is not None:
             seen = Unusable(f"frame_{frame.rejected}", "refused by the gateway, whose answer said why")
-        elif not _is_drivers(delivery):
-            self._count(frame, "frames_other_camera")
+        elif seen is SKIPPED or not _is_drivers(delivery):
+            self._count(frame, "frames_skipped" if seen is SKIPPED else "frames_other_camera")
             self._observe(delivery, UNSEEN, None, None)
             return state
         if isinstance(seen, Unusable):
@@ -234,7 +242,8 @@ class _Notes:
 def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Worker[DriverState]:
     """The eyes' worker on this bus and database. The face mesh is loaded at the first frame."""
     rules = make_rules(settings.in_cab_gates_mps)
-    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels, default_heads(), MediapipeSpots(), rules)
+    lag = Lag(SystemClock(), int((settings.late_window_s + settings.vision_lag_s) * SECOND_US))
+    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels, default_heads(), MediapipeSpots(), rules, lag)
     return Worker(step, bus, engine, settings, media)
 
 

@@ -47,6 +47,11 @@ Refresh = Callable[[Connection], None]
 POLL_S = 0.5  # how long an idle worker waits for records, and at most for being told to stop
 LAG_EVERY_S = 5.0
 PAUSES_S = (0.2, 1.0, 5.0, 15.0)  # between attempts while the database or the broker is away; then the last for ever
+_COUNTERS = {
+    "duplicate": metrics.WORKER_DUPLICATES,
+    "late": metrics.WORKER_LATE,
+    "frames_skipped": metrics.WORKER_SKIPPED,
+}
 AWAY = (OperationalError, InterfaceError, PoolTimeout, StoreUnavailable, BusUnavailable)
 
 
@@ -159,8 +164,9 @@ class Worker(Generic[State]):
 
     @property
     def settled(self) -> bool:
-        """Whether every lane that this worker owns was sought, so that a pump without work means there is none."""
-        return {lane: standing.generation for lane, standing in self._lanes.items()} == self._consumer.assigned()
+        """Whether it was told its lanes, sought every one, and folded all that is in them. Asks the broker."""
+        sought = {lane: standing.generation for lane, standing in self._lanes.items()}
+        return self._consumer.joined() and sought == self._consumer.assigned() and not self._lag()
 
     # --- lanes ---
 
@@ -315,21 +321,25 @@ class Worker(Generic[State]):
         for letter in outcome.dead_letters:
             metrics.WORKER_DEAD_LETTERS.labels(group, letter.reason).inc()
         for (_, word), count in outcome.counts.items():
-            if word == "duplicate":
-                metrics.WORKER_DUPLICATES.labels(group).inc(count)
-            elif word == "late":
-                metrics.WORKER_LATE.labels(group).inc(count)
+            if word in _COUNTERS:
+                _COUNTERS[word].labels(group).inc(count)
 
     def _tell_lag(self) -> None:
         now = time.monotonic()
         if now < self._lag_at:
             return
         self._lag_at = now + LAG_EVERY_S
-        lag = 0
-        for topic in self._step.topics:
-            ends = self._bus.end_offsets(topic)
-            lag += sum(ends[lane] - at.position.offsets.get(topic, 0) for lane, at in self._lanes.items())
-        metrics.WORKER_LAG.labels(self._step.group).set(lag)
+        metrics.WORKER_LAG.labels(self._step.group).set(self._lag())
+
+    def _lag(self) -> int:
+        """Records in this worker's lanes that it has yet to fold."""
+        return sum(self._behind(topic) for topic in self._step.topics)
+
+    def _behind(self, topic: str) -> int:
+        ends = self._bus.end_offsets(topic)
+        at = {lane: standing.position.offsets.get(topic) for lane, standing in self._lanes.items()}
+        starts = self._bus.start_offsets(topic) if None in at.values() else {}  # retention may have taken the oldest
+        return sum(ends[lane] - (starts[lane] if offset is None else offset) for lane, offset in at.items())
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -102,7 +102,7 @@ def test_rooms_killed_and_frozen_leave_what_a_quiet_house_leaves(
 ) -> None:
     rng = random.Random(SEED)
     messages = make_traffic(rng, tmp_path / "fleet")
-    settings = settings.model_copy(update={"late_window_s": LATE_WINDOW_S, "worker_batch": 100})
+    settings = settings.model_copy(update={"late_window_s": LATE_WINDOW_S, "worker_batch": 100, "vision_lag_s": 1e6})
     sender = Sender(bus, messages)
     with gang(settings, tmp_path / "rooms.log", sender) as rooms:
         wait_until(lambda: all_at_work(database), "not all rooms are at work")

@@ -5,10 +5,12 @@ import io
 import pytest
 from PIL import Image
 
+from infra.clock import FixedClock
 from infra.contracts.events import EventKind, event_id
 from infra.contracts.frames import Camera
 from infra.store.outputs import OBSERVATION_SCHEMA
 from tests.unit.vision.stories import START_US, deliveries, drawn, final_events, frame, run, scripted_step
+from vision.lag import Lag
 from vision.looking import Look
 from vision.models import ScriptedFaces
 from vision.service import RULES_VERSION, SILENCE_US, VisionStep
@@ -162,3 +164,15 @@ def test_fold_without_prepare_is_an_error_not_a_guess():
     step = scripted_step()
     with pytest.raises(TypeError, match="prepare"):
         run(step, deliveries([frame(0, drawn(WIDE))]))
+
+
+def test_eyes_that_lag_skip_the_oldest_frames_and_judge_the_rest():
+    stream = deliveries([frame(i, drawn(WIDE)) for i in range(100)])  # a millisecond from arrival to arrival
+    clock = FixedClock(stream[-1].record.arrived_us + 60_000_000)
+    step = VisionStep(ScriptedFaces(), 1_000_000, lag=Lag(clock, 60_000_000 + 39_000))
+    _, (outputs,) = run(step, step.prepare(stream))
+    assert outputs.counts == {("van", "frames_skipped"): 60, ("van", "frames"): 40}
+    rows = outputs.observations.to_pylist()
+    assert [row["record_offset"] for row in rows] == list(range(100)), "clips find every frame"
+    assert [row["face_found"] for row in rows] == [False] * 60 + [True] * 40
+    assert outputs.dead_letters == []
