@@ -36,8 +36,9 @@ _TOUCH = timedelta(minutes=5)  # how old seen_at may get before it is written ag
 LEAST_PASSWORD = 10  # characters; NIST SP 800-63B asks for 8, and for a check against known ones that we cannot make
 MOST_PASSWORD = 200  # argon2 would read megabytes
 
-ATTEMPTS_PER_NAME = parse("5 per 5 minute")
+ATTEMPTS_PER_NAME = parse("5 per 5 minute")  # from one address: nobody locks another person out from afar
 ATTEMPTS_PER_ADDRESS = parse("30 per 5 minute")
+ATTEMPTS_EVERYWHERE = parse("60 per 5 minute")  # by a name from all addresses: more than one address may make
 MOST_HASHING = 2
 HASHING_WAIT_S = 2.0
 _HASHER = PasswordHasher()  # argon2id with the library's parameters, RFC 9106's second set
@@ -67,7 +68,7 @@ class SignInRefused(PermissionError):
 
 
 class Throttle:
-    """Counts attempts in this process: by name, against guessing one password, and by address."""
+    """Counts attempts in this process: by name and address, by address, and by name alone."""
 
     def __init__(self) -> None:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
@@ -86,18 +87,17 @@ class Throttle:
 
     def take(self, username: str, address: str) -> None:
         """Raises SignInRefused after too many attempts, right or wrong."""
-        for limit, word, who in (
-            (ATTEMPTS_PER_ADDRESS, "address", address),
-            (ATTEMPTS_PER_NAME, "name", username.casefold()),
-        ):
-            self._take(limit, word, who)
+        name = username.casefold()[:200]
+        self._take(ATTEMPTS_PER_ADDRESS, "address", address)
+        self._take(ATTEMPTS_PER_NAME, "name", name, address)
+        self._take(ATTEMPTS_EVERYWHERE, "everywhere", name)
 
-    def forgive(self, username: str) -> None:
-        """The right password came: attempts by this name are counted anew."""
-        self._limiter.clear(ATTEMPTS_PER_NAME, "name", username.casefold()[:200])
+    def forgive(self, username: str, address: str) -> None:
+        """The right password came: attempts by this name from there are counted anew."""
+        self._limiter.clear(ATTEMPTS_PER_NAME, "name", username.casefold()[:200], address)
 
-    def _take(self, limit: RateLimitItem, word: str, who: str) -> None:
-        if not self._limiter.hit(limit, word, who[:200]):
+    def _take(self, limit: RateLimitItem, *who: str) -> None:
+        if not self._limiter.hit(limit, *who):
             raise SignInRefused("Too many attempts. Wait five minutes and try again.")
 
 

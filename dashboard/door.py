@@ -77,7 +77,7 @@ class Door:
         self.throttle.take(username, address)
         with self.throttle.hashing(), self.engine.connect() as connection:
             person = auth.check_password(connection, username, password)
-        self.throttle.forgive(username)
+        self.throttle.forgive(username, address)
         return person
 
     def sign_in_by_link(self, token: str) -> str | None:

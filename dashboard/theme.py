@@ -60,6 +60,7 @@ def streamlit_options(address: str, port: int) -> dict[str, object]:
         "server.address": address,
         "server.port": port,
         "server.headless": True,
+        "logger.hideWelcomeMessage": True,  # it names an address that asks for a password, above our sign-in link
         "server.fileWatcherType": "none",
         "server.runOnSave": False,
         "server.enableXsrfProtection": True,
@@ -85,6 +86,8 @@ height="3.4" rx="1.7"/><rect x="7" y="22.6" width="18" height="3.4" rx="1.7"/></
 STYLE = """
 <style>
 .block-container { padding-top: 3.2rem; padding-bottom: 3rem; max-width: 76rem; }
+[data-testid="stSidebarHeader"]::before { content: "Rumblestrip"; font-size: 1.15rem; font-weight: 700;
+  margin-right: auto; color: light-dark(#0b6572, #3fb4c2); }
 h1 { font-size: 1.7rem !important; padding: 0 0 .5rem !important; }
 h2 { font-size: 1.2rem !important; } h3 { font-size: 1.05rem !important; }
 .rs-muted { color: light-dark(#56616c, #a3afba); }

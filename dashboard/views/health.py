@@ -15,6 +15,8 @@ from infra.store import reports
 from infra.store.reports import VehicleHealth
 
 SILENT_AFTER = timedelta(days=1)
+SILENT = "No position for a day"
+HELP = {SILENT: "By the time of the newest position, not of its arrival. A parked vehicle may be silent too."}
 
 
 def show(person: Person) -> None:
@@ -38,7 +40,7 @@ def _metrics(vehicles: list[VehicleHealth], letters: pd.DataFrame) -> None:
     silent = sum(v.last_seen is None or now() - v.last_seen > SILENT_AFTER for v in vehicles)
     shown = {
         "Vehicles": len(vehicles),
-        "Silent for a day": silent,
+        SILENT: silent,
         "Messages": sum(v.messages for v in vehicles),
         "Twice": sum(v.duplicate for v in vehicles),
         "Late": sum(v.late for v in vehicles),
@@ -47,7 +49,7 @@ def _metrics(vehicles: list[VehicleHealth], letters: pd.DataFrame) -> None:
     }
     with st.container(horizontal=True, key="metrics"):
         for name, value in shown.items():
-            st.metric(name, f"{value:,}", border=True)
+            st.metric(name, f"{value:,}", border=True, help=HELP.get(name))
 
 
 def _vehicles(vehicles: list[VehicleHealth]) -> None:
@@ -75,7 +77,7 @@ def _vehicles(vehicles: list[VehicleHealth]) -> None:
 def _letters(letters: pd.DataFrame) -> None:
     st.subheader("What could not be used", anchor=False)
     if letters.empty:
-        st.caption("Nothing: every sample and frame was read.")
+        st.caption("Nothing was refused. A frame without a face counts as read.")
         return
     formats = words()
     shown = pd.DataFrame(

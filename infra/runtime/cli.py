@@ -152,7 +152,12 @@ def replay(
     drives: Folders,
     url: Annotated[str, typer.Option(help="The gateway's address. Default: the one in the settings.")] = "",
     token: Annotated[
-        str, typer.Option(help="The device's token. Default: devices are registered in the database.")
+        str,
+        typer.Option(
+            envvar="RUMBLESTRIP_REPLAY_TOKEN",
+            help="The device's token; better in the variable, which `ps` does not show. "
+            "Default: devices are registered in the database.",
+        ),
     ] = "",
     speed: SpeedOption = "max",
     again: AgainOption = False,
@@ -162,7 +167,7 @@ def replay(
 
     A drive is moved by whole weeks into the last one. A second run sends only what is not acknowledged yet.
 
-    Example: rumblestrip replay my-drive --url http://localhost:8600 --token rs_…
+    Example: rumblestrip replay my-drive --url http://localhost:8600
     """
     from infra.clock import SystemClock
     from infra.drives import find_drives

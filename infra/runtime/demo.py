@@ -86,7 +86,8 @@ def print_reports(console: Console, reports: Sequence[Report]) -> None:
     samples, frames = (sum(getattr(r, name) for r in reports) for name in ("samples", "frames"))
     skipped, retries = (sum(getattr(r, name) for r in reports) for name in ("skipped", "retries"))
     known = f"; {skipped} parcels sent in an earlier run were not sent again" if skipped else ""
-    console.print(f"{len(reports)} drives: {samples:,} samples and {frames} frames sent, {retries} retries{known}")
+    drives = "1 drive" if len(reports) == 1 else f"{len(reports)} drives"
+    console.print(f"{drives}: {samples:,} samples and {frames} frames sent, {retries} retries{known}")
     for report in reports:
         for refusal in report.refused:
             console.print(f"[red]{report.drive}: {refusal}[/red]")
@@ -101,6 +102,7 @@ def _serve(house: Embedded, console: Console) -> None:
             house.wait_for_dashboard(SETTLE_S)
             console.print(f"dashboard  {house.dashboard.url}")
             console.print(f"sign in    {house.dashboard.sign_in_link()}", soft_wrap=True)
+            console.print("The link works once. Accounts that stay: rumblestrip users add NAME --role manager")
         console.print("Ctrl-C stops everything.")
         house.watch(LOOK_S)
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -385,13 +386,25 @@ def test_the_throttle_stops_guessing_by_name_and_by_address() -> None:
     for _ in range(5):
         throttle.take("mia", "10.0.0.1")
     with pytest.raises(auth.SignInRefused, match="Too many"):
-        throttle.take("MIA", "10.0.0.2")
-    throttle.forgive("mia")
-    throttle.take("mia", "10.0.0.2")
-    for number in range(25):
+        throttle.take("MIA", "10.0.0.1")
+    throttle.forgive("mia", "10.0.0.1")
+    throttle.take("mia", "10.0.0.1")
+    for number in range(23):
         throttle.take(f"name-{number}", "10.0.0.1")
     with pytest.raises(auth.SignInRefused, match="Too many"):
         throttle.take("someone", "10.0.0.1")
+
+
+def test_who_guesses_from_one_address_locks_nobody_out_and_from_many_only_for_minutes() -> None:
+    throttle = auth.Throttle()
+    for _ in range(100):
+        with contextlib.suppress(auth.SignInRefused):
+            throttle.take("mia", "10.0.0.66")
+    throttle.take("mia", "10.0.0.1")
+    for number in range(54):
+        throttle.take("mia", f"10.0.1.{number}")
+    with pytest.raises(auth.SignInRefused, match="Too many"):
+        throttle.take("mia", "10.0.2.1")
 
 
 def test_desk_columns_survive_a_worker_that_writes_the_event_again(
