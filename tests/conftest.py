@@ -23,6 +23,7 @@ BUSES = ("memory", "kafka")
 STORES = ("postgres", "timescale")
 PAIRS = (("memory", "postgres"), ("kafka", "timescale"))  # the two modes of design and README
 LANES = 4  # topics of the tests: a broker makes 2 x 4 partitions for each test that asks for a bus
+KEPT_HOURS = 200_000  # the times in tests are of any year: a broker deletes what is older than it should keep
 MISSING = pytest.StashKey[dict[str, int]]()
 SERVERS = pytest.StashKey[Servers]()
 
@@ -124,7 +125,7 @@ def bus(request: pytest.FixtureRequest, bus_kind: str, topic_prefix: str) -> Ite
     else:
         from infra.bus.kafka import KafkaBus
 
-        made = KafkaBus(request.getfixturevalue("kafka_bootstrap"), LANES, topic_prefix)
+        made = KafkaBus(request.getfixturevalue("kafka_bootstrap"), LANES, topic_prefix, retention_hours=KEPT_HOURS)
     made.ensure_topics()
     yield made
     made.close()
@@ -143,6 +144,7 @@ def settings(
         topic_prefix=topic_prefix,
         database_url=SecretStr(database_url),
         lanes=LANES,
+        topic_retention_hours=KEPT_HOURS,
         gateway_port=0,
         dashboard_port=0,
     )

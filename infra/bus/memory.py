@@ -240,6 +240,9 @@ class MemoryConsumer:
     def assigned(self) -> Mapping[int, int]:
         return dict(self._owned)
 
+    def joined(self) -> bool:
+        return self.pending is None
+
     def seek(self, lane: int, offsets: Mapping[str, int]) -> None:
         with self._bus.changed:
             if lane not in self._owned:

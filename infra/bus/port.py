@@ -70,6 +70,12 @@ class Consumer(Protocol):
         polled until then come from wherever the bus began and are to be thrown away.
         """
 
+    def joined(self) -> bool:
+        """Whether the group has said which lanes are this member's; they may be none.
+
+        Not so before its first word, nor while it shares the lanes out anew: no lane in ``assigned`` then says nothing.
+        """
+
     def seek(self, lane: int, offsets: Mapping[str, int]) -> None:
         """Read on from these offsets (topic to next offset; a topic left out starts at its beginning).
 

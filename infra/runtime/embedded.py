@@ -112,6 +112,7 @@ class Pump(threading.Thread):
         self._stopping = threading.Event()
         self._deadline = float("inf")
         self._rounds_idle = 0
+        self._waited_for = False
         self.failure: BaseException | None = None
 
     def run(self) -> None:
@@ -136,9 +137,10 @@ class Pump(threading.Thread):
     def wait_idle(self, timeout_s: float) -> bool:
         """Whether two whole rounds in a row found nothing, within the time. Raises what stopped the workers."""
         give_up = time.monotonic() + timeout_s
-        self._rounds_idle = 0
+        self._rounds_idle, self._waited_for = 0, True
         while self._rounds_idle < 2 and self.is_alive() and time.monotonic() < give_up:
             time.sleep(IDLE_S)
+        self._waited_for = False
         if self.failure:
             raise self.failure
         return self._rounds_idle >= 2
@@ -151,11 +153,18 @@ class Pump(threading.Thread):
         if not self._stopping.is_set():
             self._timetable.run_due()
         done = sum(self._pump(worker) for worker in self._workers)
-        settled = all(worker.settled for worker in self._workers)
-        self._rounds_idle = self._rounds_idle + 1 if not done and settled else 0
+        asked = self._waited_for or self._stopping.is_set()  # a broker is not asked 20 times a second for nothing
+        settled = asked and not done and self._settled()
+        self._rounds_idle = self._rounds_idle + 1 if settled else 0
         if not done and isinstance(self._bus, MemoryBus):
             self._bus.trim()
         return done
+
+    def _settled(self) -> bool:
+        try:
+            return all(worker.settled for worker in self._workers)
+        except AWAY:
+            return False  # nobody knows; the next round says why
 
     def _pump(self, worker: Worker[Any]) -> int:
         for pause_s in PAUSES_S:

@@ -157,6 +157,22 @@ def test_a_lane_that_was_assigned_again_has_a_greater_generation(bus: Bus) -> No
     second.close()
 
 
+def test_a_member_knows_whether_it_was_told_its_lanes(bus: Bus) -> None:
+    consumer = bus.consumer("group", BOTH)
+    assert (consumer.joined(), consumer.assigned()) == (False, {})
+    until(consumer, consumer.joined)
+    assert sorted(consumer.assigned()) == list(range(bus.lanes))
+    consumer.close()
+
+
+@pytest.mark.bus("kafka")
+def test_nobody_shares_lanes_out_before_it_knows_the_topics(bus: Bus, caplog: pytest.LogCaptureFixture) -> None:
+    """A leader that does not know them gives nobody a lane, and may not look again for minutes."""
+    for number in range(5):
+        join(bus, f"group-{number}").close()
+    assert "No partition metadata" not in caplog.text
+
+
 def test_groups_do_not_share(bus: Bus) -> None:
     send(bus, (TELEMETRY, "vehicle-1", b"for everyone"))
     consumers = [join(bus, group) for group in ("one", "other")]

@@ -32,9 +32,8 @@ def publish(bus, messages):
 
 
 def pump_dry(worker):
-    settled = False  # the first round takes lanes over and reads nothing
-    while worker.pump(0.5) or not settled:
-        settled = worker.settled
+    while worker.pump(0.5) or not worker.settled:
+        pass
 
 
 def rows(engine, table):

@@ -30,9 +30,8 @@ def rows(engine, table):
 
 
 def pump_dry(worker):
-    settled = False  # the first round takes lanes over and reads nothing
-    while worker.pump(0.5) or not settled:
-        settled = worker.settled
+    while worker.pump(0.5) or not worker.settled:
+        pass
 
 
 def test_driver_who_nods_off_is_in_the_inbox_with_a_still(bus, database, settings, media):

@@ -35,15 +35,16 @@ class _Listener(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.told: tuple[int, frozenset[TopicPartition]] = (0, frozenset())
+        self.joined = False
 
     def on_partitions_revoked(self, _revoked: object) -> None:
-        self.told = (self.told[0], frozenset())
+        self.told, self.joined = (self.told[0], frozenset()), False
 
     def on_partitions_lost(self, _lost: object) -> None:
-        self.told = (self.told[0], frozenset())
+        self.told, self.joined = (self.told[0], frozenset()), False
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        self.told = (self.told[0] + 1, frozenset(assigned))
+        self.told, self.joined = (self.told[0] + 1, frozenset(assigned)), True
 
 
 class KafkaConsumer:
@@ -73,6 +74,10 @@ class KafkaConsumer:
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
+            # kafka-python 3.0.12 forgets that it wants the metadata of newly subscribed topics when an older request
+            # for metadata is on its way. As the group's leader it then gives nobody any lane, for up to 5 min.
+            for topic in self._topics:
+                self._client.partitions_for_topic(topic)
             self._client.subscribe(topics=self._topics, listener=self._listener)
 
     def poll(self, timeout_s: float, limit: int) -> Sequence[Record]:
@@ -101,6 +106,9 @@ class KafkaConsumer:
             for lane in sorted(lanes)
             if all(TopicPartition(topic, lane) in partitions for topic in self._topics)
         }
+
+    def joined(self) -> bool:
+        return self._listener.joined
 
     def seek(self, lane: int, offsets: Mapping[str, int]) -> None:
         generation = self.assigned().get(lane)
