@@ -93,8 +93,10 @@ class Throttle:
         self._take(ATTEMPTS_EVERYWHERE, "everywhere", name)
 
     def forgive(self, username: str, address: str) -> None:
-        """The right password came: attempts by this name from there are counted anew."""
-        self._limiter.clear(ATTEMPTS_PER_NAME, "name", username.casefold()[:200], address)
+        """The right password came: attempts by this name are counted anew."""
+        name = username.casefold()[:200]
+        self._limiter.clear(ATTEMPTS_PER_NAME, "name", name, address)
+        self._limiter.clear(ATTEMPTS_EVERYWHERE, "everywhere", name)
 
     def _take(self, limit: RateLimitItem, *who: str) -> None:
         if not self._limiter.hit(limit, *who):

@@ -23,7 +23,7 @@ from infra.settings import PREFIX, Settings
 
 logger = logging.getLogger(__name__)
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0  # for a busy machine; one that ends is noticed at once
 STOP_TIMEOUT_S = 10.0
 _EVERYWHERE = ("0.0.0.0", "::", "")
 
