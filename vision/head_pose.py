@@ -13,7 +13,7 @@ from vision.models import Face
 
 
 class HeadPoses:
-    """A head (see ``vision.models.Head``): 0.1 ms a face."""
+    """A head (see ``vision.models.Head``): a fortieth of the face mesh's time (0.19 ms beside 8.1, on a busy core)."""
 
     name = "pose"
     seldom = False

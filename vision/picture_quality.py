@@ -14,7 +14,8 @@ from vision.models import Face
 
 
 class PictureQuality:
-    """A head (see ``vision.models.Head``): about 0.5 ms a picture, with a face or without."""
+    """A head (see ``vision.models.Head``): a sixth of the face mesh's time (1.3 ms beside 8.1,
+    on a busy core, of 416×416 pixels), with a face or without."""
 
     name = "quality"
     seldom = False
