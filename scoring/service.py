@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -12,8 +13,9 @@ from infra.contracts import topics
 from infra.contracts.events import JsonObject, TripStatus
 from infra.contracts.telemetry import TelemetryBatch
 from infra.runtime.step import Delivery, Folded
-from infra.runtime.worker import Worker
+from infra.runtime.worker import Chore, Worker, Writer
 from infra.settings import Settings
+from infra.store import outputs
 from infra.store.media import MediaStore
 from infra.store.outputs import DeadLetter, Outputs, ScoreDue
 from scoring.core import state as states_of
@@ -21,6 +23,8 @@ from scoring.core.pipeline import Found, fold_batch, fold_silence
 from scoring.core.rules import DEFAULT, Rules
 from scoring.core.state import VehicleState
 from scoring.recompute import chore
+from scoring.roads import due
+from scoring.roads.matcher import Matcher
 from scoring.timeline import Timeline
 
 GROUP = "scoring"
@@ -77,7 +81,16 @@ class ScoringStep:
 def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Worker[VehicleState]:
     """Judgement's worker on this bus and database, with the chore that recomputes the scores that are due."""
     step = ScoringStep()
-    return Worker(step, bus, engine, settings, media, chores=(chore(settings),), refresh=step.timeline.refresh)
+    chores: tuple[Chore, ...] = (chore(settings),)
+    write: Writer = outputs.write
+    if settings.road_tiles is not None:
+        chores = (_road_chore(settings.road_tiles, step, media), *chores)
+        write = due.asking(write)
+    return Worker(step, bus, engine, settings, media, chores=chores, write=write, refresh=step.timeline.refresh)
+
+
+def _road_chore(tiles: Path, step: ScoringStep, media: MediaStore) -> Chore:
+    return due.chore(Matcher(tiles), lambda: step.timeline.newest, media, GROUP)
 
 
 def _batch(delivery: Delivery) -> TelemetryBatch:
