@@ -7,8 +7,9 @@ from vision.head_pose import HeadPoses
 from vision.models import Head
 from vision.mouth import Mouths
 from vision.picture_quality import PictureQuality
+from vision.torso import Torsos
 
 
 def default_heads() -> tuple[Head, ...]:
     """New heads; each loads its network at its first picture, and is closed by whoever asked for it."""
-    return (EyeStates(), HeadPoses(), Mouths(), PictureQuality())
+    return (EyeStates(), HeadPoses(), Mouths(), PictureQuality(), Torsos())

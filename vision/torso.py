@@ -46,9 +46,10 @@ class Torso:
 
 
 class Torsos:
-    """On ONNX Runtime, one thread: about 20 ms a picture, so the worker looks once a second, not at every frame."""
+    """On ONNX Runtime, one thread: about 25 ms a picture, so it is asked seldom (see ``core.cadence``)."""
 
     name = "torso"
+    seldom = True
 
     def __init__(self) -> None:
         self._bodies = Bodies()

