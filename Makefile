@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 SERVICE ?= gateway
 
-.PHONY: help demo test lint bench bench-ingest bench-detect bench-formulas bench-rescore run clean constraints
+.PHONY: help demo test lint bench bench-ingest bench-detect bench-formulas bench-rescore bench-roads run clean constraints
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -30,6 +30,9 @@ bench-detect: $(VENV)/.installed-dev  ## detectors on recordings: recall, false 
 
 bench-formulas: $(VENV)/.installed-dev  ## formulas of the score side by side: true risk, stability, how often the interval holds
 	@$(BIN)/python -m tests.bench.formulas $(ARGS)
+
+bench-roads: $(VENV)/.installed-dev  ## posted limits by matching to the road: right, wrong, unknown, points per second
+	@$(BIN)/python -m tests.bench.roads $(ARGS)
 
 bench-rescore: $(VENV)/.installed-dev  ## other rules on stored telemetry: seconds a vehicle-day, beside a bare scan
 	@$(BIN)/python -m tests.bench.rescore $(ARGS)
