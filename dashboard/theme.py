@@ -121,9 +121,10 @@ h2 { font-size: 1.2rem !important; } h3 { font-size: 1.05rem !important; }
 .rs-download { color: light-dark(#0b5f6b, #6fd3df); font-weight: 600; }
 .rs-left { justify-content: flex-start; margin-bottom: .2rem; }
 .rs-figure { margin: 0; } .rs-figure img { width: 100%; max-height: 25rem; object-fit: contain;
-  background: light-dark(#e6e8e3, #26303a); border-radius: .5rem; display: block; }
+  border-radius: .5rem; display: block; }
 .rs-driver { display: grid; grid-template-columns: 6rem minmax(0, 1.5fr) .9fr 1.1fr .9fr 1.1fr 120px; gap: .3rem .8rem;
   align-items: center; }
+.rs-driver > div { min-width: 0; overflow-wrap: anywhere; }
 .rs-number { font-size: 1.7rem; font-weight: 650; line-height: 1.1; }
 [class*="st-key-row-"] { padding: .5rem .75rem !important; flex-wrap: nowrap !important; }
 [class*="st-key-row-"] [data-testid="stHtml"] { width: 100%; }

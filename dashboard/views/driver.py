@@ -76,7 +76,7 @@ def _summary(one: Standing) -> None:
 
 def _praise(one: Standing) -> str:
     clean = words().distance(one.recognition.clean_m)
-    return f"{clean} without an event. Peers have {one.recognition.peers_events:.0f} on such a way: that is no luck."
+    return f"{clean} without an event. Peers have {one.recognition.peers_events:.0f} over such a distance: that is no luck."
 
 
 def _trend(card: Card, days: int) -> None:
@@ -113,6 +113,6 @@ def _behaviours(one: Standing) -> None:
 def _trips(trips: list[TripRow]) -> None:
     st.subheader("Trips", anchor=False)
     if trips:
-        trip_table(trips, key="driver-trips", with_driver=False)
+        trip_table(trips, key="driver-trips", with_driver=False, narrow=True)
     else:
         st.caption("None.")

@@ -46,12 +46,12 @@ def _filters(person: Person) -> tuple[str | None, str | None, datetime | None, d
     return driver_id or None, vehicle_id or None, since, until
 
 
-def trip_table(trips: list[TripRow], key: str, with_driver: bool) -> None:
-    """A table whose rows lead to the trips."""
+def trip_table(trips: list[TripRow], key: str, with_driver: bool, narrow: bool = False) -> None:
+    """A table whose rows lead to the trips. ``narrow``: for a column beside another, without zone and driving time."""
     formats = words()
     table = pd.DataFrame(
         {
-            "Start": [formats.local(t.start_at).strftime("%-d %b %Y, %H:%M %Z") for t in trips],
+            "Start": [formats.local(t.start_at).strftime("%-d %b %Y, %H:%M" + " %Z" * (not narrow)) for t in trips],
             "Driver": [t.driver_name or labels.NOBODY for t in trips],
             "Vehicle": [t.vehicle_name for t in trips],
             "Driving": [labels.length(t.driving_s) for t in trips],
@@ -62,7 +62,7 @@ def trip_table(trips: list[TripRow], key: str, with_driver: bool) -> None:
         }
     )
     config = {
-        "Start": st.column_config.TextColumn(width=170),
+        "Start": st.column_config.TextColumn(width=140 if narrow else 170),
         "Driving": st.column_config.TextColumn(width=75),
         "Distance": st.column_config.NumberColumn(formats.distance_unit, format="%.1f", width=60),
         "Events": st.column_config.NumberColumn(width=65),
@@ -70,7 +70,7 @@ def trip_table(trips: list[TripRow], key: str, with_driver: bool) -> None:
         "90 %": st.column_config.TextColumn(width=80, help="Where the score truly lies, with 90 % certainty."),
     }
     chosen = st.dataframe(
-        table if with_driver else table.drop(columns="Driver"),
+        table.drop(columns=["Driver"] * (not with_driver) + ["Driving"] * narrow),
         hide_index=True,
         column_config=config,
         on_select="rerun",

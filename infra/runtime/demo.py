@@ -22,7 +22,7 @@ from infra.store import registry
 logger = logging.getLogger(__name__)
 
 DEMO_DRIVES = Path(__file__).parent.parent / "demo"
-SETTLE_S = 60.0
+SETTLE_S = 300.0  # for a busy machine; it goes on as soon as the workers are done
 LOOK_S = 0.5
 
 

@@ -54,7 +54,7 @@ def _line(term: Term, peers: dict[str, Term], driven: Tally, distance: Callable[
     times = _TIMES.get(round(term.count), f"{term.count:g} times")
     why = f"{times} in {distance(driven.distance_m)}."
     if usual is not None:
-        why += f" Peers have {_about(_expected(usual))} of any severity on that way."
+        why += f" Peers have {_about(_expected(usual))} of any severity over that distance."
     return Line(term.kind, grade, term.points, why)
 
 

@@ -28,7 +28,7 @@ def told(trip, incidents):
 @pytest.mark.parametrize(
     ("changes", "incidents", "what", "why"),
     [
-        ({}, [BRAKE], "harsh_brake low", "Once in 200 km. Peers have 0.80 of any severity on that way."),
+        ({}, [BRAKE], "harsh_brake low", "Once in 200 km. Peers have 0.80 of any severity over that distance."),
         ({}, [BRAKE] * 2, "harsh_brake low", "Twice in 200 km."),
         ({}, [replace(BRAKE, severity=Severity.CRITICAL)] * 3, "harsh_brake critical", "3 times in 200 km."),
         ({}, [replace(BRAKE, kind=EventKind.ROLLOVER)], "rollover low", "Peers have hardly any of any severity"),
