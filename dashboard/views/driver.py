@@ -76,7 +76,8 @@ def _summary(one: Standing) -> None:
 
 def _praise(one: Standing) -> str:
     clean = words().distance(one.recognition.clean_m)
-    return f"{clean} without an event. Peers have {one.recognition.peers_events:.0f} over such a distance: that is no luck."
+    usual = f"{one.recognition.peers_events:.0f}"
+    return f"{clean} without an event. Peers have {usual} over such a distance: that is no luck."
 
 
 def _trend(card: Card, days: int) -> None:
