@@ -37,7 +37,7 @@ def test_a_drive_becomes_an_event_on_the_desk_and_its_review_a_better_score(
     settings = settings.model_copy(update=chosen)
     with house(settings, tmp_path / "house.log") as processes:
         printed = call(settings, "replay", str(DEMO))
-        assert re.search(r"1 drives: [\d,]+ samples and 235 frames sent, \d+ retries$", printed, re.MULTILINE), printed
+        assert re.search(r"1 drive: [\d,]+ samples and 235 frames sent, \d+ retries$", printed, re.MULTILINE), printed
         wait_until_done(settings, bus, database, processes)
         added = call(settings, "users", "add", "mia", "--role", "manager", "--generate")
         password = added.rpartition("once: ")[2].strip()
