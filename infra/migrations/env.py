@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from infra.store.tables import metadata
+from infra.store.road_tables import metadata  # all of them: these are built on the others
 
 connection = context.config.attributes["connection"]
 if connection is None:

@@ -24,6 +24,7 @@ _SUB_HELP = {
     "tag": "Tags of vehicles, which have scores of their own.",
     "users": "Accounts of the dashboard.",
     "judge": "Judge recorded drives on their own: trips, events, scores. Starts nothing.",
+    "roads": "Posted limits from OpenStreetMap: tiles for judge --roads and the room scoring.",
     "watch": "Look at a video, pictures or a camera with the worker's eyes. Starts nothing.",
     "eyes": "Look over drives and stored footage again with the present models; nothing live is changed.",
     "scores": "Scores of any window under every formula, and their ledger as CSV.",

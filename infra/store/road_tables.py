@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Integer, LargeBinary, MetaData, Table, Text, Uuid, func
+from sqlalchemy import Column, Float, Integer, LargeBinary, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-metadata = MetaData()
+from infra.store.tables import metadata
 
 road_due = Table(  # trips that have ended and wait to be matched
     "road_due",
