@@ -1,11 +1,12 @@
 # Every verb sets up what it needs: `make demo` and `make test` work on a fresh clone with Python 3.11 or 3.12.
 PYTHON ?= python3
 VENV   ?= .venv
+TRAINING ?= .venv-training
 BIN    := $(VENV)/bin
 ARGS   ?=
 SERVICE ?= gateway
 
-.PHONY: help demo test lint bench bench-ingest bench-detect bench-formulas bench-rescore bench-roads run clean constraints
+.PHONY: help demo test lint bench bench-ingest bench-detect bench-formulas bench-rescore bench-roads bench-eyes test-training run clean constraints
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -15,6 +16,9 @@ demo: $(VENV)/.installed  ## replay the recorded drives through everything, embe
 
 test: $(VENV)/.installed-dev  ## all tests, those on a real Kafka, TimescaleDB and browser included
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-training: $(TRAINING)/.installed  ## what needs torch: training end to end, torch and ONNX Runtime agree (venv of its own, 7 GB)
+	@$(TRAINING)/bin/python -m pytest -W default tests/training $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## style, types, floors, sizes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python tests/sizes.py
@@ -37,11 +41,14 @@ bench-roads: $(VENV)/.installed-dev  ## posted limits by matching to the road: r
 bench-rescore: $(VENV)/.installed-dev  ## other rules on stored telemetry: seconds a vehicle-day, beside a bare scan
 	@$(BIN)/python -m tests.bench.rescore $(ARGS)
 
+bench-eyes: $(VENV)/.installed-dev  ## eyes on people never trained on: AUC, events, false alarms, frames per second, memory
+	@$(BIN)/python -m tests.bench.eyes $(ARGS)
+
 run: $(VENV)/.installed  ## one service: make run SERVICE=gateway
 	@$(BIN)/rumblestrip run $(SERVICE) $(ARGS)
 
 clean:  ## environment, caches and build results; recorded data in .rumblestrip stays
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TRAINING) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 constraints: $(VENV)/.installed-dev  ## renew constraints.txt from what this environment holds
 	@{ echo "# Tested together. Renew with: make constraints"; $(BIN)/uv pip freeze --exclude-editable | grep == ; } > constraints.txt
@@ -59,3 +66,9 @@ $(VENV)/.installed: $(BIN)/uv pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(BIN)/uv pyproject.toml constraints.txt
 	@$(BIN)/uv pip install --quiet -c constraints.txt -e '.[dev,services]'
 	@touch $@ $(VENV)/.installed
+
+# Torch stays out of the environment that the product is tested in.
+$(TRAINING)/.installed: $(BIN)/uv pyproject.toml constraints.txt
+	@$(PYTHON) -m venv $(TRAINING)
+	@$(BIN)/uv pip install --quiet --python $(TRAINING)/bin/python -c constraints.txt -e '.[training]' pytest pytest-timeout hypothesis
+	@touch $@

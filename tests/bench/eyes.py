@@ -1,0 +1,200 @@
+"""The eyes on people and cabs that were never trained on: AUC, precision, recall, events, false alarms, speed.
+
+    python -m tests.bench.eyes [--data ../shared/data/cab]
+
+Figures called "folds" are those that training measured on what a fold had left out, kept in vision/weights. The others
+are measured here and now with the weights that ship. Table to tests/bench/eyes.md, figures to build/bench/eyes.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import orjson
+
+from tests.bench.eyes_clips import measure_clips
+from tests.bench.eyes_speed import measure_memory, measure_speed
+from tests.bench.eyes_stills import look_at, measure_stills, read_stills
+from vision.heads import default_heads
+from vision.looking import Eyes
+from vision.models import Head, MediapipeFaces
+from vision.torso import Torsos
+
+HERE = Path(__file__).parent
+WEIGHTS = Path("vision/weights")
+TABLE, FIGURES = HERE / "eyes.md", Path("build/bench/eyes.json")
+PARKED = "yawn_frames"
+INFRARED, STOCK = "truck cabs, infrared", "stock photos, clean test split"
+
+FOLD_NAMES = {"both": "folds", "last": "by training, shipped weights"}
+
+Row = Mapping[str, object]
+
+BARS = {
+    "belt_auc": 0.95,
+    "belt_auc_infrared": 0.95,
+    "phone_auc": 0.95,
+    "smoking_auc": 0.95,
+    "eye_auc": 0.98,
+    "eye_auc_infrared": 0.98,
+    "yawn_auc": 0.95,
+    "frames_per_s_core": 60.0,
+}
+MOST = {"false_microsleeps_awake": 0.0, "ratio_to_bare_models": 1.2, "worker_rss_mb": 600.0}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/cab"))
+    parser.add_argument("--frames", type=int, default=100, help="of the speed part")
+    given = parser.parse_args()
+    if not (given.data / PARKED).exists():
+        sys.exit(f"{given.data / PARKED} is not there: give the folder of the packs with --data")
+    rows = list(read_folds(WEIGHTS))
+    heads = all_heads()
+    eyes = Eyes(MediapipeFaces(), heads)
+    rows += measure_live(eyes, given.data)
+    clips = measure_clips(eyes, given.data)
+    eyes.close()
+    speed = measure_speed(given.data / PARKED, given.frames)
+    speed |= {"worker_rss_mb": measure_memory(given.data / PARKED)}
+    figures = {**choose(rows), "false_microsleeps_awake": clips["false_microsleeps_awake"], **headline(speed)}
+    FIGURES.parent.mkdir(parents=True, exist_ok=True)
+    FIGURES.write_bytes(
+        orjson.dumps({**figures, "rows": rows, "clips": clips, "speed": speed}, option=orjson.OPT_INDENT_2)
+    )
+    TABLE.write_text(page(figures, rows, clips, speed))
+    print(page(figures, rows, clips, speed))
+    missing = [name for name in (*BARS, *MOST) if figures.get(name) is None]
+    if missing:
+        sys.exit(f"not there: {', '.join(missing)}")
+
+
+def all_heads() -> tuple[Head, ...]:
+    heads = default_heads()
+    return heads if any(head.name == "torso" for head in heads) else (*heads, Torsos())
+
+
+def measure_live(eyes: Eyes, data: Path) -> list[Row]:
+    """The clean test split as it is and made grey, and the parked cars."""
+    stills = read_stills(data)
+    said = list(look_at(eyes, stills))
+    said += look_at(eyes, [still for still in stills if still.pack == STOCK], grey=True)
+    return list(measure_stills(said))
+
+
+# --- what training measured ---------------------------------------------------------------------------------
+
+
+def read_folds(weights: Path) -> Iterator[Row]:
+    """Every figure that training kept, as rows."""
+    eye_state = json.loads((weights / "eye_state.json").read_text())
+    for source, figures in eye_state.items():
+        yield _folds("eye closed", source, figures["eyes"], figures)
+    yawns = json.loads((weights / "yawn.json").read_text())["measured"]
+    for source in ("frames", "clips"):
+        yield _folds("yawn", source, yawns[source]["faces"], yawns[source])
+    torso = json.loads((weights / "torso.json").read_text()).get("measured", {})
+    for fold, signals in torso.items():
+        for signal, places in signals.items():
+            for place, figures in places.items():
+                yield _folds(signal, place, figures["pictures"], figures, FOLD_NAMES.get(fold, f"fold {fold}"))
+
+
+def _folds(task: str, data: str, count: int, figures: Mapping[str, object], how: str = "folds") -> Row:
+    kept = ("auc", "auc_low", "auc_high", "accuracy", "precision", "recall", "false_positive_share", "clip_auc")
+    numbers = {name: figures[name] for name in kept if name in figures}
+    return {
+        "task": task,
+        "data": data,
+        "slice": "all",
+        "labels": "as labelled",
+        "how": how,
+        "pictures": count,
+    } | numbers
+
+
+def choose(rows: Sequence[Row]) -> dict[str, object]:
+    """The figures that the bars are about; None where they are not there."""
+    infrared = find(rows, "belt_worn", INFRARED, "folds")
+    return {
+        "belt_auc": _auc(find(rows, "belt_worn", STOCK, "shipped", "as audited")),
+        "belt_auc_as_labelled": _auc(find(rows, "belt_worn", STOCK, "shipped", "as labelled")),
+        "belt_auc_parked_cars": _auc(find(rows, "belt_worn", "parked cars, colour", "shipped")),
+        "belt_auc_pack_left_out": _auc(find(rows, "belt_worn", "stock photos", "fold b")),
+        "belt_auc_infrared": _auc(infrared),
+        "belt_auc_infrared_by_clip": infrared.get("clip_auc"),
+        "phone_auc": _auc(find(rows, "phone", INFRARED, "folds")),
+        "smoking_auc": _auc(find(rows, "smoking", INFRARED, "folds")),
+        "eye_auc": _auc(find(rows, "eye closed", "colour", "folds")),
+        "eye_auc_infrared": _auc(find(rows, "eye closed", "infrared", "folds")),
+        "yawn_auc": _auc(find(rows, "yawn", "frames", "folds")),
+    }
+
+
+def find(rows: Sequence[Row], task: str, data: str, how: str, labels: str = "as labelled") -> Row:
+    """The one row over all pictures; empty where it is not there."""
+    for row in rows:
+        wanted = (row["task"], row["data"], row["slice"], row["labels"]) == (task, data, "all", labels)
+        if wanted and str(row["how"]).startswith(how):
+            return row
+    return {}
+
+
+def _auc(row: Row) -> object:
+    return row.get("auc")
+
+
+def headline(speed: Mapping[str, object]) -> dict[str, object]:
+    """A speed without the torso networks is not the speed of the whole pipeline."""
+    names = ("frames_per_s_core", "ratio_to_bare_models", "worker_rss_mb")
+    whole = speed["torso_in_default_heads"]
+    return {name: speed[name] if whole else None for name in names}
+
+
+# --- the page -----------------------------------------------------------------------------------------------
+
+
+def page(figures: Row, rows: Sequence[Row], clips: Row, speed: Row) -> str:
+    lines = ["# Eyes on people and cabs never trained on", "", "Made by `make bench-eyes`.", ""]
+    lines += ["| figure | measured | bar |", "|---|---|---|"]
+    lines += [f"| {name} | {_shown(value)} | {_bar(name)} |" for name, value in figures.items()]
+    lines += ["", "## By task, data set and slice", "", *_rows(rows), "", "## Clips, in time", ""]
+    events = clips["events"]
+    if isinstance(events, Mapping):
+        lines += [f"- {name}: {'; '.join(found) or 'no event'}" for name, found in events.items()]
+    lines += ["", f"Awake footage: {clips['awake_hours']} h, which is little: no rate can be claimed from it. "]
+    lines += [f"Microsleeps and sleeps in it: {clips['false_microsleeps_awake']}.", "", "## Speed and memory", ""]
+    lines += [f"- {name}: {value}" for name, value in speed.items()]
+    return "\n".join([*lines, ""])
+
+
+def _bar(name: str) -> str:
+    return f"at least {BARS[name]}" if name in BARS else f"at most {MOST[name]}" if name in MOST else ""
+
+
+def _rows(rows: Sequence[Row]) -> list[str]:
+    head = ("task", "data", "slice", "labels", "how", "pictures", "auc", "accuracy", "precision", "recall")
+    more = ("precision_without", "recall_without", "clip_auc")
+    table = ["| " + " | ".join((*head, *more)) + " |", "|" + "---|" * len((*head, *more))]
+    return [*table, *("| " + " | ".join(_cell(row, name) for name in (*head, *more)) + " |" for row in rows)]
+
+
+def _cell(row: Row, name: str) -> str:
+    value = row.get(name)
+    if value is None:
+        return ""
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    return f"{value}" if low is None else f"{value} ({low} to {high})"
+
+
+def _shown(value: object) -> str:
+    return "not there" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    main()
