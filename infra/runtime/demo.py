@@ -102,7 +102,7 @@ def _serve(house: Embedded, console: Console) -> None:
             house.wait_for_dashboard(SETTLE_S)
             console.print(f"dashboard  {house.dashboard.url}")
             console.print(f"sign in    {house.dashboard.sign_in_link()}", soft_wrap=True)
-            console.print("The link works once. Accounts that stay: rumblestrip users add NAME --role manager")
+            console.print("           works once; accounts that stay: rumblestrip users add NAME --role manager")
         console.print("Ctrl-C stops everything.")
         house.watch(LOOK_S)
     except KeyboardInterrupt:
