@@ -32,8 +32,8 @@ $tables
 ## Limits
 
 - Seven truck cabs, about one driver a cab, and only one of them unbelted. Without that one in training the network
-  calls every infrared chest belted ("a": no better than chance). With it nothing is left to measure on: how well belts are
-  told in another infrared cab is not known.
+  calls every infrared chest belted ("a": no better than chance). With it nothing is left to measure on: how well
+  belts are told in another infrared cab is not known.
 - Smoking was learned from three truck cabs, in infrared; "a" saw two of them. Not calibrated, nor is drinking.
 - Drinking was learned from side views of one study alone.
 - Where less than a twelfth of a shoulder's width of chest is in the picture, nothing is said about the belt.
