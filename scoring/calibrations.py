@@ -96,7 +96,9 @@ def remarks(judged: Judged) -> list[str]:
     """What a reader should know before believing the events, each a sentence."""
     believed = judged.believed
     said = [*_about_frame(judged), *_about_signal(believed), *_about_moves(believed)]
-    if judged.health.gps_hz and judged.health.gps_without_speed:
+    if judged.health.gps_nowhere:
+        said.append(f"{judged.health.gps_nowhere:,} GPS rows have no position; left out.")
+    if judged.health.gps_without_speed > judged.health.gps_nowhere:
         said.append("GPS gives no speed in some rows; it was computed from the positions.")
     if judged.gps_held:
         said.append(f"{judged.gps_held:,} GPS rows only repeat the one before; left out.")
@@ -106,6 +108,8 @@ def remarks(judged: Judged) -> list[str]:
 def _about_frame(judged: Judged) -> list[str]:
     believed, frame = judged.believed, judged.drive.manifest.imu_frame
     if judged.health.imu_hz is None:
+        if judged.health.gps_hz is None:
+            return ["There are too few samples to judge anything."]
         return ["There is no accelerometer: harsh driving was judged by GPS alone, which sees less."]
     if believed.how is How.UNKNOWN:
         why = "GPS and the accelerometer tell too little" if judged.health.gps_hz else "there is no GPS"

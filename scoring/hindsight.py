@@ -30,6 +30,7 @@ _ALWAYS_US = -(2**62)
 _LEAST_LAG_S = 0.25  # less is not known so well
 _UNSURE_DEG = 10.0  # of axes that are declared to be the compass's, and that GPS could not confirm
 _RESTORED_CONFIDENCE = 0.6
+_FELT = ("accelerometer", "accelerometer and gyroscope")  # a rollover asks a loose device for an impact itself
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,7 +194,7 @@ def _run(batches: Sequence[TelemetryBatch], axes: KnownAxes, drive: Drive, rules
 
 def _by_hand(event: SafetyEvent, believed: Believed) -> bool:
     """Felt while the device was handled, and the vehicle drove on: a crash that stops it throws the device too."""
-    if event.evidence.get("source") != "accelerometer" or event.evidence.get("stopped"):
+    if event.evidence.get("source") not in _FELT or event.evidence.get("stopped"):
         return False
     return any(start <= event.start_us and event.end_us <= end for start, end in believed.handled)
 
@@ -204,7 +205,7 @@ def _explained(event: SafetyEvent, believed: Believed) -> SafetyEvent:
     if source == "gps" and evidence.get("accelerometer") == "mounting not known":
         held = any(start <= event.end_us and event.start_us <= end for start, end in believed.handled)
         evidence["accelerometer"] = "device in a hand" if held else "mounting not known"
-    if source != "accelerometer" or believed.how is How.UNKNOWN:
+    if source not in _FELT or believed.how is How.UNKNOWN:
         return replace(event, evidence=evidence)
     evidence["mounting"] = str(believed.how)
     span = believed.span_at(event.start_us)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from infra.clock import to_datetime
 from infra.contracts.events import JsonObject, SafetyEvent, Trip
-from infra.drives import find_drives
+from infra.drives import Drive, DriveError, find_drives
 from infra.runtime.summary import Units
 from infra.settings import load
 from scoring.calibrations import calibrations
@@ -32,6 +32,12 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
+class Sensitivity(StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
 @judge_app.command()
 def judge(
     drives: Annotated[list[Path], typer.Argument(help="Recorded drives, or folders that hold some.")],
@@ -39,21 +45,34 @@ def judge(
     signals: Annotated[
         Path | None, typer.Option(help="Also write what was believed of every sample to this Parquet file.")
     ] = None,
+    sensitivity: Annotated[
+        Sensitivity | None,
+        typer.Option(help="Of crashes, near crashes, swerves and rollovers; without it near crashes are at low."),
+    ] = None,
     roads: Annotated[
         Path | None, typer.Option(help="Road tiles, for posted limits that a drive does not have itself.")
     ] = None,
 ) -> None:
     """Judge recorded drives on their own: calibration, trips, events, scores. Starts nothing, keeps nothing.
 
+    A drive that cannot be read is named on stderr, the others are judged, and the exit code is 2.
+
     Example: rumblestrip judge infra/demo --format jsonl
     """
     settings = load()
     match = _match(roads)
+    rules = DEFAULT.at(sensitivity) if sensitivity else DEFAULT
     judged: list[Judged] = []
     parts: list[pa.Table] = []
     units, console = Units.of(settings), Console()
+    unread = 0
     for drive in find_drives(drives):
-        one = judge_drive(drive, DEFAULT, match)
+        try:
+            one = judge_drive(drive, rules, match)
+        except DriveError as error:
+            unread += 1
+            _complain(drive, error, format)
+            continue
         if format is Format.JSONL:
             _print(lines(one))
         else:
@@ -65,8 +84,17 @@ def judge(
         _print({"type": "score"} | _score(scored) for scored in score_drivers(judged))
     elif len(judged) > 1:
         show_drivers(score_drivers(judged), units, console)
-    if signals:
+    if parts and signals:
         pq.write_table(pa.concat_tables(parts), signals, compression="zstd")
+    if unread:
+        raise typer.Exit(2)
+
+
+def _complain(drive: Drive, error: DriveError, format: Format) -> None:
+    """A drive that cannot be read does not keep the others from being judged."""
+    if format is Format.JSONL:
+        _print([{"type": "error", "drive": str(drive.folder), "error": str(error)}])
+    typer.echo(f"error: {error}", err=True)
 
 
 def _match(tiles: Path | None) -> Match | None:

@@ -42,10 +42,8 @@ def show(judged: Judged, units: Units, console: Console) -> None:
 def show_drivers(scores: Sequence[Scored], units: Units, console: Console) -> None:
     """One line a driver, over all drives."""
     for scored in scores:
-        console.print(
-            Text.assemble(f"Driver {scored.name}, {units.distance(scored.driven.distance_m)} in all. ", ""), end=""
-        )
-        console.print(_score(scored, units))
+        driven = f"Driver {scored.name}, {units.distance(scored.driven.distance_m)} in all. "
+        console.print(Text(driven).append_text(_score(scored, units)))
 
 
 def _driven(judged: Judged, units: Units) -> str:
@@ -90,10 +88,23 @@ def _events(judged: Judged, units: Units) -> Table:
 def _row(event: SafetyEvent, units: Units) -> tuple[str, ...]:
     direction = event.evidence.get("direction")
     name = str(event.kind).replace("_", " ") + (f" {direction}" if direction else "")
-    peak = f"{event.peak:.2f} g" if event.peak_unit == "g" else f"+{units.speed(event.peak)}"
     at = f"{to_datetime(event.start_us).astimezone(units.zone):%H:%M:%S}"
     seconds = f"{(event.end_us - event.start_us) / SECOND_US:.1f}"
-    return at, name, str(event.severity), peak, units.speed(event.speed_mps), seconds, str(event.evidence["source"])
+    source = str(event.evidence.get("source", ""))
+    return at, name, str(event.severity), _peak(event, units), units.speed(event.speed_mps), seconds, source
+
+
+def _peak(event: SafetyEvent, units: Units) -> str:
+    """Speeds are those above what is allowed."""
+    match event.peak_unit:
+        case "m/s":
+            return f"+{units.speed(event.peak)}"
+        case "s":
+            return f"{event.peak / 60:.0f} min"
+        case "deg":
+            return f"{event.peak:.0f}°"
+        case unit:
+            return f"{event.peak:.2f} {unit}"
 
 
 def _roads(roads: Roads) -> str:
@@ -109,7 +120,7 @@ def _device(judged: Judged) -> str:
     mounting = mounting_words(judged)
     parts += [mounting] if mounting else []
     gaps = health.gps_gaps + health.imu_gaps
-    parts += [f"{gaps} gaps"] if gaps else []
+    parts += [f"{gaps} gap{'s' * (gaps > 1)}"] if gaps else []
     faults = health.imu_not_a_number + health.imu_wild + health.imu_stuck
-    parts += [f"{faults} samples not believed"] if faults else []
+    parts += [f"{faults:,} samples not believed"] if faults else []
     return "Device: " + ", ".join(parts)

@@ -96,7 +96,8 @@ def _drive(duty: Duty, time_us: Int64, vehicle_id: str, rules: Rules) -> tuple[D
     """Over fixes without a pause between them; told at exactly those at which it is due."""
     if not len(time_us):
         return duty, []
-    rule, told = rules.driving_time, []
+    rule = rules.driving_time
+    told: list[SafetyEvent] = []
     total_us = duty.driving_us + int(time_us[-1]) - duty.last_us
     if total_us < _next_told_us(duty, rule):
         return replace(duty, driving_us=total_us, last_us=int(time_us[-1])), told

@@ -27,6 +27,7 @@ class Health:
     imu_not_a_number: int
     imu_wild: int
     imu_stuck: int
+    gps_nowhere: int
     gps_without_speed: int
     refused: Mapping[str, int] = field(default_factory=dict)
 
@@ -43,6 +44,7 @@ def examine(gps: GpsSamples, imu: ImuSamples, counts: Mapping[str, int]) -> Heal
         imu_not_a_number=int((~finite).any(axis=0).sum()),
         imu_wild=int((np.abs(np.where(finite, accel, 0)) > _WILD_MPS2).any(axis=0).sum()),
         imu_stuck=max(_stuck(row) for row in accel),
+        gps_nowhere=int((~np.isfinite(gps.lat) | ~np.isfinite(gps.lon)).sum()),
         gps_without_speed=int(np.isnan(gps.speed_mps).sum()),
         refused=dict(sorted(counts.items())),
     )
@@ -51,7 +53,9 @@ def examine(gps: GpsSamples, imu: ImuSamples, counts: Mapping[str, int]) -> Heal
 def _rate_hz(time_us: Int64) -> float | None:
     if len(time_us) < 2:
         return None
-    return round(SECOND_US / max(float(np.median(np.diff(time_us))), 1.0), 2)
+    steps_us = np.diff(time_us)
+    steps_us = steps_us[steps_us > 0]  # rows of one time are one sample, told again
+    return round(SECOND_US / float(np.median(steps_us)), 2) if len(steps_us) else None
 
 
 def _gaps(time_us: Int64) -> int:
@@ -59,7 +63,8 @@ def _gaps(time_us: Int64) -> int:
 
 
 def _stuck(values: npt.NDArray[np.float32]) -> int:
-    """Samples in runs of one value, longer than a live sensor makes."""
+    """Samples in runs of one value, longer than a live sensor makes; what is no number is counted elsewhere."""
+    values = values[np.isfinite(values)]
     if len(values) < _STUCK_SAMPLES:
         return 0
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from infra.contracts.events import Severity
 from infra.contracts.telemetry import VehicleClass
@@ -223,6 +223,17 @@ class Rules:
     def turn_share(self, vehicle_class: VehicleClass) -> float:
         """How softly this class turns: its threshold over that of a passenger car."""
         return self.harsh[vehicle_class].turn_g / self.harsh[VehicleClass.PASSENGER].turn_g
+
+    def at(self, sensitivity: str) -> Rules:
+        """These, with one level (low, normal, high) for everything that has levels."""
+        return replace(
+            self,
+            version=f"{self.version}-{sensitivity}",
+            near_crash=replace(self.near_crash, sensitivity=sensitivity),
+            crash=replace(self.crash, sensitivity=sensitivity),
+            rollover=replace(self.rollover, sensitivity=sensitivity),
+            swerve=replace(self.swerve, sensitivity=sensitivity),
+        )
 
 
 DEFAULT = Rules()

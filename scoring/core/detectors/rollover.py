@@ -50,7 +50,7 @@ def _scan(view: View, open_episode: Episode | None) -> tuple[list[Episode], Epis
 def _may_tilt(window: Window, enter_deg: float) -> bool:
     """A cheap look: two means of at least 0.7 g, so many degrees apart, lie this far apart."""
     chord_g = 2 * np.sin(np.radians(enter_deg) / 2) * _GRAVITY_G[0]
-    return float((window.spread_g**2).sum()) >= chord_g**2
+    return bool((window.spread_g**2).sum() >= chord_g**2)
 
 
 def _turned(window: Window) -> tuple[Int64, Float64]:

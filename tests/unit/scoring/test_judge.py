@@ -1,16 +1,24 @@
 """`rumblestrip judge` on files alone: any frame, any rate, with parts missing, with broken values in it."""
 
+import io
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import orjson
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
-from infra.contracts.telemetry import ImuFrame
-from infra.drives import Manifest, write_drive
+from infra.contracts.telemetry import ImuFrame, take
+from infra.drives import Manifest, find_drives, write_drive
+from infra.runtime.summary import Units
+from infra.settings import load
+from scoring.core.rules import DEFAULT
+from scoring.hindsight import judge_drive
 from scoring.judge import judge_app
+from scoring.pages import show
 from tests.unit.scoring.road import START_US, Leg, any_rotation, drive, mounted, spoil
 from tests.unit.scoring.test_orientation import BRAKE, TOWN
 
@@ -137,3 +145,82 @@ def test_the_page_for_people_names_score_reason_and_event(phone):
     assert "Not known yet" in page
     assert "harsh brake" in page
     assert "mounting learned" in page
+
+
+NUMBER, OPTIONAL = (int, float), (int, float, type(None))
+TEXT, MAYBE_TEXT = (str,), (str, type(None))
+OF_A_DRIVE = {"type": TEXT, "drive": TEXT, "vehicle_id": TEXT}
+SCORED = {
+    "type": TEXT,
+    "of": TEXT,
+    "id": TEXT,
+    "formula": TEXT,
+    "state": TEXT,
+    "value": OPTIONAL,
+    "ledger": (list,),
+    "interval": (list, type(None)),
+    "distance_m": NUMBER,
+    "driving_s": NUMBER,
+}
+SCHEMA = {
+    "calibration": OF_A_DRIVE
+    | {"rotation": (list, type(None)), "quality": NUMBER, "error_deg": OPTIONAL, "source": TEXT, "since": MAYBE_TEXT},
+    "trip": OF_A_DRIVE | {"trip_id": TEXT, "start": TEXT, "end": TEXT, "distance_m": NUMBER, "driving_s": NUMBER},
+    "event": OF_A_DRIVE
+    | {"event_id": TEXT, "kind": TEXT, "start": TEXT, "end": TEXT, "severity": TEXT, "confidence": NUMBER}
+    | {"speed_mps": OPTIONAL, "lat": OPTIONAL, "lon": OPTIONAL, "evidence": (dict,)},
+    "score": SCORED,
+    "device_health": OF_A_DRIVE
+    | {"gps_hz": OPTIONAL, "imu_hz": OPTIONAL, "gps_gaps": NUMBER, "imu_gaps": NUMBER, "gps_nowhere": NUMBER}
+    | {"imu_not_a_number": NUMBER, "imu_wild": NUMBER, "imu_stuck": NUMBER, "gps_without_speed": NUMBER}
+    | {"refused": (dict,), "gps_held": NUMBER, "gps_lag_s": OPTIONAL, "handled": (list,)},
+    "error": {"type": TEXT, "drive": TEXT, "error": TEXT},
+}
+
+
+def test_every_line_has_what_its_type_promises_and_a_broken_drive_does_not_stop_the_others(phone, tmp_path):
+    write(tmp_path / "torn", drive(Leg(5), start_mps=10))
+    (tmp_path / "torn" / "gps.parquet").write_bytes(b"PAR1 and no more")
+    write(tmp_path / "idle", drive(Leg(400), start_mps=0))
+    done = CliRunner().invoke(judge_app, [str(tmp_path), "--format", "jsonl"])
+    assert done.exit_code == 2
+    assert "torn/gps.parquet: not a Parquet file" in done.stderr
+    found = [orjson.loads(line) for line in done.stdout.splitlines()]
+    assert {line["type"] for line in found} == SCHEMA.keys()
+    for line in found:
+        kinds = SCHEMA[line["type"]]
+        assert {name: line.get(name, ...) for name in kinds if not isinstance(line.get(name, ...), kinds[name])} == {}
+    peaks = [line for line in of("event", found) if isinstance(line.get("peak_g", line.get("peak")), float)]
+    assert peaks == of("event", found)
+    assert {line["of"] for line in of("score", found)} == {"drive", "trip"}
+
+
+@pytest.mark.parametrize(
+    ("peak", "unit", "shown"),
+    [(0.524, "g", "0.52 g"), (5.0, "m/s", "+18 km/h"), (1260.0, "s", "21 min"), (93.4, "deg", "93°")],
+)
+def test_peaks_are_shown_in_their_own_units(phone, peak, unit, shown):
+    (judged,) = [judge_drive(one, DEFAULT) for one in find_drives([phone])]
+    console = Console(record=True, width=160, file=io.StringIO())
+    show(replace(judged, events=[replace(judged.events[0], peak=peak, peak_unit=unit)]), Units.of(load()), console)
+    assert shown in console.export_text()
+
+
+def test_a_drive_without_a_sample_says_so_and_blames_no_sensor(tmp_path):
+    said = " ".join(judge(write(tmp_path / "bare", take_none(drive(Leg(5), start_mps=10)))).split())
+    assert "too few samples to judge anything" in said
+    assert "by GPS alone" not in said
+
+
+def take_none(recording):
+    return replace(recording, gps=take(recording.gps, slice(0, 0)), imu=take(recording.imu, slice(0, 0)))
+
+
+def test_a_brake_that_no_threshold_of_harshness_asks_for_is_a_near_crash_at_a_higher_sensitivity(tmp_path):
+    recording = drive(*TOWN, Leg(20), Leg(1.5, -0.52), Leg(10), start_mps=20, noise_g=0.02)
+    folder = write(tmp_path / "brake", recording, ImuFrame.VEHICLE)
+    kinds = {level: [e["kind"] for e in of("event", lines(folder, "--sensitivity", level))] for level in LEVELS}
+    assert kinds == {"low": [], "normal": ["near_crash"], "high": ["near_crash"]}
+
+
+LEVELS = ("low", "normal", "high")
