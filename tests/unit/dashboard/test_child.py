@@ -8,7 +8,8 @@ from pydantic import SecretStr
 from dashboard.service import child_environment
 from infra.settings import Settings, load
 
-CHANGED = {"database_url": SecretStr("postgresql://here"), "data_dir": Path("far"), "in_cab_gates_mps": {"no_seat_belt": 4.5}}
+URL = SecretStr("postgresql://here")
+CHANGED = {"database_url": URL, "data_dir": Path("far"), "in_cab_gates_mps": {"no_seat_belt": 4.5}}
 
 
 @pytest.mark.parametrize("settings", [Settings(), Settings(**CHANGED)], ids=["as built in", "changed"])
