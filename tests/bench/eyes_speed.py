@@ -110,7 +110,7 @@ def _bare(jpegs: Sequence[bytes], pictures: Sequence[Picture], due: Sequence[boo
         from vision.torso import Torsos
 
         torsos = Torsos()
-        body, crop = np.zeros((1, 3, 256, 320), np.float32), np.zeros((1, 3, 224, 224), np.float32)
+        body, crop = np.zeros((1, 3, 256, 320), np.float32), np.zeros((2, 3, 224, 224), np.float32)  # and mirrored
         bodies._network.run(None, {"images": body})
         torsos._network.run(None, {"crops": crop})
         found["body pose"] = _cpu_s(lambda: [bodies._network.run(None, {"images": body}) for _ in seldom])
