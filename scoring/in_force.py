@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection, insert, select
 
 from infra.contracts.events import JsonObject
-from infra.store.tables import peer_fit, rules_change
+from infra.store.rule_tables import peer_fit, rules_change
 from scoring.core.formulas.expected_risk import RiskFormula
 from scoring.core.formulas.peers import Rates, dump_rates, load_rates, with_rates
 from scoring.core.formulas.table import OURS

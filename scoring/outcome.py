@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, text
 from infra.clock import to_datetime, to_us
 from infra.contracts.events import EventKind, ReviewState, SafetyEvent, Severity
 from infra.store.bulk import insert, replacing
-from infra.store.tables import what_if_event
+from infra.store.rule_tables import what_if_event
 from scoring.core.replay import Replayed
 from scoring.core.rules import SECOND_US, Rules
 from scoring.core.what_if import Known, judge_again

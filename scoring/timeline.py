@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, select
 
 from infra.clock import to_us
-from infra.store.tables import rules_change
+from infra.store.rule_tables import rules_change
 from scoring.core.formulas.table import OURS
 from scoring.core.rules import DEFAULT, Rules
 from scoring.core.what_if import changed_rules, read_change

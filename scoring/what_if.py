@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, text
 
 from infra.contracts.events import EventKind
 from infra.store import registry
-from infra.store.tables import rules_change
+from infra.store.rule_tables import rules_change
 from scoring.core.formulas.table import OURS
 from scoring.core.rules import DEFAULT, Rules
 from scoring.core.what_if import Change, changed_formula, changed_rules, kinds_that_differ, read_change

@@ -1,5 +1,5 @@
-"""Every table. Alembic's first migration creates them from here; hypertables, policies and aggregates are added
-where TimescaleDB is (``infra.migrations``)."""
+"""Every table but those of ``rule_tables`` and ``road_tables``. Alembic's first migration creates them from here;
+hypertables, policies and aggregates are added where TimescaleDB is (``infra.migrations``)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import JSON, JSONB, REAL
 metadata = MetaData()
 
 
-def _time(name: str, *, nullable: bool = False, primary_key: bool = False) -> Column[object]:
+def time_column(name: str, *, nullable: bool = False, primary_key: bool = False) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=nullable, primary_key=primary_key)
 
 
@@ -75,7 +75,7 @@ dead_letter = Table(
     Column("detail", Text, nullable=False),
     Column("rows", Integer, nullable=False),  # samples or messages it stands for
     Column("payload", LargeBinary),  # the whole message where it could not be read; null where detail says all
-    _time("arrived_at"),
+    time_column("arrived_at"),
     Index("dead_letter_arrived", "arrived_at"),
 )
 
@@ -95,7 +95,7 @@ outbox = Table(
     Column("topic", Text, nullable=False),
     Column("key", Text, nullable=False),
     Column("payload", JSONB, nullable=False),
-    _time("sent_at", nullable=True),
+    time_column("sent_at", nullable=True),
 )
 
 score_due = Table(  # append only: a driver's day or a trip whose score must be computed again
@@ -104,7 +104,7 @@ score_due = Table(  # append only: a driver's day or a trip whose score must be 
     Column("due_id", BigInteger, Identity(), primary_key=True),
     Column("vehicle_id", Text, nullable=False),
     Column("driver_id", Text),
-    _time("at"),  # an instant of the day concerned
+    time_column("at"),  # an instant of the day concerned
 )
 
 # --- who is who -------------------------------------------------------------------------------------------
@@ -137,8 +137,8 @@ device = Table(
     Column("device_id", Text, primary_key=True),
     Column("vehicle_id", Text, ForeignKey("vehicle.vehicle_id"), nullable=False),
     Column("token_hash", Text, nullable=False, unique=True),  # SHA-256 of a 256-bit random token
-    _time("created_at"),
-    _time("revoked_at", nullable=True),
+    time_column("created_at"),
+    time_column("revoked_at", nullable=True),
 )
 
 app_user = Table(
@@ -148,8 +148,8 @@ app_user = Table(
     Column("role", Text, nullable=False),  # manager, coach, driver
     Column("driver_id", Text),  # a user of role driver sees this driver only
     Column("password_hash", Text, nullable=False),  # argon2
-    _time("created_at"),
-    _time("disabled_at", nullable=True),
+    time_column("created_at"),
+    time_column("disabled_at", nullable=True),
 )
 
 app_session = Table(  # who is signed in on the desk
@@ -158,8 +158,8 @@ app_session = Table(  # who is signed in on the desk
     Column("token_hash", Text, primary_key=True),  # SHA-256 of the 256-bit random cookie
     Column("username", Text, nullable=False),
     Column("password_mark", Text, nullable=False),  # a new password ends the sessions of the old one
-    _time("created_at"),
-    _time("seen_at"),
+    time_column("created_at"),
+    time_column("seen_at"),
     Index("app_session_username", "username"),
 )
 
@@ -170,7 +170,7 @@ app_session = Table(  # who is signed in on the desk
 position = Table(
     "position",
     metadata,
-    _time("time"),
+    time_column("time"),
     Column("vehicle_id", Text, nullable=False),
     Column("driver_id", Text),
     Column("lat", Float, nullable=False),
@@ -188,7 +188,7 @@ position = Table(
 motion = Table(  # accelerations of one second: in m/s², in the frame that the device sent them in
     "motion",
     metadata,
-    _time("time"),
+    time_column("time"),
     Column("vehicle_id", Text, nullable=False),
     Column("samples", SmallInteger, nullable=False),
     *(
@@ -225,7 +225,7 @@ SIGNALS = (  # the numbers of vision.core.signals, by its names
 observation = Table(  # what vision saw on one frame
     "observation",
     metadata,
-    _time("time"),
+    time_column("time"),
     Column("vehicle_id", Text, nullable=False),
     Column("camera", Text, nullable=False),
     Column("face_found", Boolean, nullable=False),  # false also on frames of cameras that nobody looks at
@@ -246,8 +246,8 @@ trip = Table(
     Column("vehicle_id", Text, nullable=False),
     Column("driver_id", Text),
     Column("status", Text, nullable=False),
-    _time("start_at"),
-    _time("end_at"),
+    time_column("start_at"),
+    time_column("end_at"),
     Column("distance_m", Float, nullable=False),
     Column("driving_s", Float, nullable=False),
     Column("limit_known_s", Float, nullable=False),
@@ -273,8 +273,8 @@ safety_event = Table(
     Column("driver_id", Text),
     Column("kind", Text, nullable=False),
     Column("severity", Text, nullable=False),
-    _time("start_at"),
-    _time("end_at"),
+    time_column("start_at"),
+    time_column("end_at"),
     Column("lat", Float),
     Column("lon", Float),
     Column("speed_mps", Float),
@@ -286,7 +286,7 @@ safety_event = Table(
     # the desk's columns; a worker that writes an event again leaves them as they are
     Column("review_state", Text, nullable=False, server_default="needs_review"),
     Column("dismissal_reason", Text),
-    _time("reviewed_at", nullable=True),
+    time_column("reviewed_at", nullable=True),
     Column("reviewed_by", Text),
     Index("safety_event_start", "start_at"),
     Index("safety_event_vehicle_start", "vehicle_id", "start_at"),
@@ -306,9 +306,9 @@ event_media = Table(
     Column("event_id", Uuid, primary_key=True),
     Column("path", Text, primary_key=True),  # inside the media store
     Column("kind", Text, nullable=False),
-    _time("time"),
+    time_column("time"),
     Column("shows_driver", Boolean, nullable=False, server_default="false"),  # their face, to those who may see it
-    _time("deleted_at", nullable=True),  # the file is past its retention and gone
+    time_column("deleted_at", nullable=True),  # the file is past its retention and gone
     Index("event_media_kept", "time", postgresql_where="deleted_at IS NULL"),
 )
 
@@ -338,7 +338,7 @@ footage_view = Table(  # the audit log of looks at footage
     Column("event_id", Uuid, nullable=False),
     Column("path", Text, nullable=False),
     Column("username", Text, nullable=False),
-    _time("at"),
+    time_column("at"),
     Index("footage_view_event", "event_id", "at"),
 )
 
@@ -352,7 +352,7 @@ review_action = Table(  # the audit log: who did what to an event, for ever
     Column("to_state", Text, nullable=False),
     Column("reason", Text),
     Column("comment", Text, nullable=False, server_default=""),
-    _time("at"),
+    time_column("at"),
     Index("review_action_event", "event_id"),
 )
 
@@ -373,45 +373,4 @@ score = Table(
     Column("limit_known_s", Float, nullable=False),
     Column("events", Integer, nullable=False),
     Column("ledger", JSONB, nullable=False),  # list of {"what", "points", …}: "peers", then what happened
-)
-
-what_if_event = Table(  # what other rules, tried on a window, would lose and gain: rescore's side group
-    "what_if_event",
-    metadata,
-    Column("name", Text, primary_key=True),  # of the rules
-    Column("event_id", Uuid, primary_key=True),
-    Column("outcome", Text, primary_key=True),  # lost, gained
-    Column("estimated", Boolean, nullable=False),  # from seconds of motion; if not, exact
-    Column("vehicle_id", Text, nullable=False),
-    Column("driver_id", Text),
-    Column("kind", Text, nullable=False),
-    Column("severity", Text, nullable=False),
-    _time("start_at"),
-    _time("end_at"),
-    Column("lat", Float),
-    Column("lon", Float),
-    Column("peak", Float, nullable=False),
-    Column("peak_unit", Text, nullable=False),
-    Column("evidence", JSONB, nullable=False),
-)
-
-rules_change = Table(  # the audit log of weights and thresholds: the newest is in force
-    "rules_change",
-    metadata,
-    Column("change_id", BigInteger, Identity(), primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("content", JSONB, nullable=False),  # as it was in the file
-    Column("username", Text, nullable=False),
-    _time("at"),
-)
-
-peer_fit = Table(  # what was learned of peers, and of which days: the newest is in force
-    "peer_fit",
-    metadata,
-    Column("fit_id", BigInteger, Identity(), primary_key=True),
-    Column("content", JSONB, nullable=False),  # vehicle class -> events, bands -> word -> count, exposure, severity
-    _time("since"),
-    _time("until"),
-    Column("username", Text, nullable=False),
-    _time("at"),
 )

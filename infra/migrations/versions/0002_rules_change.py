@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from infra.store.tables import rules_change
+from infra.store.rule_tables import rules_change
 
 revision = "0002"
 down_revision = "0001"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from alembic import op
 from sqlalchemy import text
 
-from infra.store.tables import peer_fit, vehicle_tag
+from infra.store.rule_tables import peer_fit
+from infra.store.tables import vehicle_tag
 
 revision = "0003"
 down_revision = "0002"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from infra.store.tables import what_if_event
+from infra.store.rule_tables import what_if_event
 
 revision = "0005"
 down_revision = "0004"

@@ -17,9 +17,7 @@ BLURRED, SHOWN = (
 ROAD = MediaRow("events/aa/x/clip-road.mp4", "clip", NOW, False, None)
 
 
-@pytest.mark.parametrize(
-    ("role", "sees"), [(Role.MANAGER, True), (Role.COACH, False), (Role.DRIVER, True)], ids=str
-)
+@pytest.mark.parametrize(("role", "sees"), [(Role.MANAGER, True), (Role.COACH, False), (Role.DRIVER, True)], ids=str)
 def test_managers_and_the_driver_see_the_drivers_face_and_coaches_do_not(role, sees):
     assert may_see_face(role, Settings().face_roles) is sees
 
