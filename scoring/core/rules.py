@@ -80,7 +80,7 @@ class RolloverRule:
     sensitivity: str = "normal"
     levels_deg: Mapping[str, float] = field(default_factory=lambda: {"low": 75.0, "normal": 60.0, "high": 50.0})
     minimum_us: int = 3 * SECOND_US
-    loose_impact_g: float = 2.0  # what a device that is not fixed must have felt: a hand is gentler
+    loose_impact_g: float = 1.2  # what a device that is not fixed must have felt: a hand that lays it down is gentler
 
     @property
     def threshold_deg(self) -> float:

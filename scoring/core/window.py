@@ -27,6 +27,7 @@ _WEAKER_SHARE = 0.2  # each half of the 2 s must carry at least this share: a si
 _RECENT_US = 5 * SECOND_US
 _POSITION_US = 5 * SECOND_US
 DEAD_SHARE = 0.4  # a speed of which the positions show less is not believed; a hairpin bend shows half
+HELD_TURNING_SHARE = 0.75  # in a bend of 0.5 g at 10 m/s the crow flies 0.8 of the way
 _TURNING_MPS = 4.0  # below, GPS headings wander
 
 
@@ -132,7 +133,8 @@ class Window:
         leftward = -self.fixes.heading_deg[self._recent_from :].astype(np.float64)
         rate = np.radians(self._spans.steady_rate(leftward, turn=360.0))
         speed = self._recent_speed[self._recent_fresh :]
-        return self._of_fixes(np.where(speed >= _TURNING_MPS, rate * speed / G_MPS2, np.nan))
+        told = (speed >= _TURNING_MPS) & ~self.held(HELD_TURNING_SHARE)
+        return self._of_fixes(np.where(told, rate * speed / G_MPS2, np.nan))
 
     @cached_property
     def _spans(self) -> _Spans:
@@ -190,6 +192,16 @@ class Window:
         took_us = time_us[now] - time_us[old]
         known = (took_us >= _POSITION_US // 2) & (way_m > 0)
         return np.where(known, way_m / np.maximum(took_us, 1) * SECOND_US, np.nan)
+
+    def held(self, share: float) -> npt.NDArray[np.bool_]:
+        """Of each fresh fix: is its speed the very same since 5 s and more, while the positions show less than this
+        share of it? A receiver that hangs does so; who drives on evenly is where it says."""
+        speed, moved = self.fixes.speed_mps, self.position_mps
+        now = np.arange(self.fix_from, len(self.fixes))
+        first = np.searchsorted(self.fixes.time_us, self.fixes.time_us[now] - _POSITION_US)
+        changed = np.concatenate([[0], np.cumsum(np.diff(speed) != 0)])
+        held: npt.NDArray[np.bool_] = (moved < share * speed[now]) & (changed[now] == changed[first])
+        return held
 
     def accelerations_g(self, row: int, start_us: int, end_us: int) -> Float64:
         """Raw believable accelerations between two times; empty where they may not be judged."""

@@ -15,6 +15,9 @@ _NAME = "max_speed"
 _LIKELY_SHARE = 1.6  # a receiver that says more for long is wrong, not fast
 
 
+_HELD_SHARE = 0.9
+
+
 def detectors() -> tuple[Detector, ...]:
     return (Detector(_NAME, EventKind.MAX_SPEED, _scan, _judge, settle_us=0, traced=False),)
 
@@ -28,6 +31,7 @@ def _scan(view: View, open_episode: Episode | None) -> tuple[list[Episode], Epis
     inside = speed > top_mps - rule.hysteresis_mps
     if inside.any():
         inside &= ~(window.position_mps < DEAD_SHARE * speed)  # the speed is stuck: the vehicle hardly moves
+        inside &= ~window.held(_HELD_SHARE)
     if open_episode is None and not inside.any():
         return [], None
     step_us = np.where(window.fix_step_us <= view.rules.hold_us, window.fix_step_us, 0)
