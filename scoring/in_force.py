@@ -48,5 +48,9 @@ def keep_fit(
 ) -> None:
     """Put peers in force, on the caller's transaction; the row says of which days, who and when, for ever."""
     content: JsonObject = {vehicle_class: dump_rates(rates) for vehicle_class, rates in fitted.peers.items()}
-    row = {"content": orjson.loads(orjson.dumps(content)), "since": since, "until": until}
+    row = {
+        "content": orjson.loads(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)),
+        "since": since,
+        "until": until,
+    }
     connection.execute(insert(peer_fit).values(row | {"username": username, "at": now}))

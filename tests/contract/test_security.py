@@ -346,7 +346,8 @@ def test_footage_leads_out_of_no_folder(desk, database, name):
     folder = footage_of(database, "driver-0").rpartition("/")[0]
     response = visit(desk, f"{folder}/{name}", cookie=mia)
     assert response.status_code in (404, 200)
-    assert response.text in ("inside", "Not Found") or "No such footage" in response.text
+    nothing = ("No such footage", "There is nothing at")
+    assert response.text in ("inside", "Not Found") or any(words in response.text for words in nothing)
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "a\0b", "", ".", "a\\..\\x"])

@@ -35,7 +35,7 @@ def choose_driver(faces: Sequence[Box], usual: Box | None = None) -> int | None:
     """
     if not faces:
         return None
-    if usual is not None:
+    if usual is not None and usual.area > 0:
         nearest = min(range(len(faces)), key=lambda i: _distance(faces[i], usual))
         if _distance(faces[nearest], usual) <= NEAR:
             return nearest
