@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from importlib.resources import files
 from typing import Any
 
 import cv2
@@ -17,6 +16,7 @@ from vision.core.head import measure_pose
 from vision.eye_crops import cut_eye, normalise
 from vision.frames import Picture
 from vision.models import Face
+from vision.networks import open_network
 
 WEIGHTS = "eye_state.onnx"
 
@@ -63,12 +63,7 @@ class EyeStates:
 
     @cached_property
     def _session(self) -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        weights = files("vision").joinpath("weights", WEIGHTS).read_bytes()
-        return onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+        return open_network(WEIGHTS)
 
 
 def judge_eyes(picture: Picture, face: Face | None) -> Face | None:
