@@ -27,7 +27,8 @@ _WEAKER_SHARE = 0.2  # each half of the 2 s must carry at least this share: a si
 _RECENT_US = 5 * SECOND_US
 _POSITION_US = 5 * SECOND_US
 DEAD_SHARE = 0.4  # a speed of which the positions show less is not believed; a hairpin bend shows half
-HELD_TURNING_SHARE = 0.75  # in a bend of 0.5 g at 10 m/s the crow flies 0.8 of the way
+_HELD_SHARE = 0.9
+_HELD_TURNING_SHARE = 0.75  # in a bend of 0.5 g at 10 m/s the crow flies 0.8 of the way
 _TURNING_MPS = 4.0  # below, GPS headings wander
 
 
@@ -133,7 +134,7 @@ class Window:
         leftward = -self.fixes.heading_deg[self._recent_from :].astype(np.float64)
         rate = np.radians(self._spans.steady_rate(leftward, turn=360.0))
         speed = self._recent_speed[self._recent_fresh :]
-        told = (speed >= _TURNING_MPS) & ~self.held(HELD_TURNING_SHARE)
+        told = (speed >= _TURNING_MPS) & ~self._held(_HELD_TURNING_SHARE)
         return self._of_fixes(np.where(told, rate * speed / G_MPS2, np.nan))
 
     @cached_property
@@ -193,7 +194,13 @@ class Window:
         known = (took_us >= _POSITION_US // 2) & (way_m > 0)
         return np.where(known, way_m / np.maximum(took_us, 1) * SECOND_US, np.nan)
 
-    def held(self, share: float) -> npt.NDArray[np.bool_]:
+    @cached_property
+    def speed_hangs(self) -> npt.NDArray[np.bool_]:
+        """Of each fresh fix: is its speed not to be believed, because the vehicle is slower than it says?"""
+        speed = self.fixes.speed_mps[self.fix_from :]
+        return (self.position_mps < DEAD_SHARE * speed) | self._held(_HELD_SHARE)
+
+    def _held(self, share: float) -> npt.NDArray[np.bool_]:
         """Of each fresh fix: is its speed the very same since 5 s and more, while the positions show less than this
         share of it? A receiver that hangs does so; who drives on evenly is where it says."""
         speed, moved = self.fixes.speed_mps, self.position_mps

@@ -9,13 +9,9 @@ from infra.contracts.telemetry import Float64
 from scoring.core.detectors.port import Accepted, Detector, Refused, View
 from scoring.core.episodes import Episode, Following, Signal, follow
 from scoring.core.rules import SECOND_US
-from scoring.core.window import DEAD_SHARE
 
 _NAME = "max_speed"
 _LIKELY_SHARE = 1.6  # a receiver that says more for long is wrong, not fast
-
-
-_HELD_SHARE = 0.9
 
 
 def detectors() -> tuple[Detector, ...]:
@@ -30,8 +26,7 @@ def _scan(view: View, open_episode: Episode | None) -> tuple[list[Episode], Epis
     speed: Float64 = window.fixes.speed_mps[window.fix_from :].astype(np.float64)
     inside = speed > top_mps - rule.hysteresis_mps
     if inside.any():
-        inside &= ~(window.position_mps < DEAD_SHARE * speed)  # the speed is stuck: the vehicle hardly moves
-        inside &= ~window.held(_HELD_SHARE)
+        inside &= ~window.speed_hangs
     if open_episode is None and not inside.any():
         return [], None
     step_us = np.where(window.fix_step_us <= view.rules.hold_us, window.fix_step_us, 0)

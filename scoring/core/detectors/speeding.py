@@ -11,9 +11,6 @@ from scoring.core.detectors.port import Accepted, Detector, Refused, View
 from scoring.core.episodes import Episode, Following, Signal, follow
 from scoring.core.limits import over_share
 from scoring.core.rules import SECOND_US
-from scoring.core.window import DEAD_SHARE
-
-_HELD_SHARE = 0.9
 
 
 def detectors() -> tuple[Detector, ...]:
@@ -28,8 +25,7 @@ def _scan(view: View, open_episode: Episode | None) -> tuple[list[Episode], Epis
     share = over_share(speed, window.limit_mps)
     over = share > 0
     if over.any():
-        over &= ~(window.position_mps < DEAD_SHARE * speed)  # the speed is stuck: the vehicle hardly moves
-        over &= ~window.held(_HELD_SHARE)
+        over &= ~window.speed_hangs
     if open_episode is None and not over.any():
         return [], None
     step_us = np.where(window.fix_step_us <= rules.hold_us, window.fix_step_us, 0)
