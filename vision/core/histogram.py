@@ -20,7 +20,7 @@ class Histogram:
 def add_time(seen: Histogram, place: float, lasted_us: int, enough_us: int, memory_us: int) -> Histogram:
     """The histogram after so long at this place (in bins). All is halved when it grows beyond ``memory_us``."""
     weights = list(seen.weights_us)
-    weights[min(max(int(place), 0), BINS - 1)] += lasted_us
+    weights[int(min(max(place, 0.0), BINS - 1))] += lasted_us
     if sum(weights) > memory_us:
         weights = [weight // 2 for weight in weights]
     return Histogram(min(seen.learned_us + lasted_us, enough_us), tuple(weights))
