@@ -13,6 +13,7 @@ from vision.core.rules.shape import (
     Episode,
     Evidence,
     Finding,
+    OneEvent,
     Plan,
     Said,
     Sample,
@@ -57,9 +58,10 @@ class BeltState:
 
 
 @dataclass(frozen=True, slots=True)
-class Belt:
+class Belt(OneEvent[BeltState]):
     gate_mps: float = GATES_MPS[EventKind.NO_SEAT_BELT]
     state: type[BeltState] = BeltState
+    plan: Plan = PLAN
     name: str = "belt"
 
     @property
@@ -74,12 +76,6 @@ class Belt:
         seen = _read(after, sample)
         episode, told = _settle(after, seen, sample)
         return replace(after, episode=episode), Said(told) if told else NOTHING
-
-    def finish(self, state: BeltState) -> tuple[BeltState, Said]:
-        return BeltState(), Said(end(PLAN, state.episode))
-
-    def is_open(self, state: BeltState) -> bool:
-        return state.episode is not None
 
     def _look(self, state: BeltState, sample: Sample, odds: float | None) -> BeltState:
         if odds is None:

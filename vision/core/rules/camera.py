@@ -13,10 +13,10 @@ from vision.core.rules.shape import (
     SECOND_US,
     Episode,
     Evidence,
+    OneEvent,
     Plan,
     Said,
     Sample,
-    end,
     hold,
     is_faster,
 )
@@ -51,9 +51,10 @@ class CameraState:
 
 
 @dataclass(frozen=True, slots=True)
-class CameraRule:
+class CameraRule(OneEvent[CameraState]):
     gate_mps: float = GATES_MPS[EventKind.CAMERA_OBSTRUCTED]
     state: type[CameraState] = CameraState
+    plan: Plan = PLAN
     name: str = "camera"
 
     @property
@@ -66,14 +67,8 @@ class CameraRule:
         blind = _follow(state.blind, reason, sample.time_us)
         if blind is None and state.episode is None:
             return CameraState(None, sample.picture_hash), NOTHING
-        episode, told = hold(PLAN, state.episode, _read(blind), sample)
+        episode, told = hold(self.plan, state.episode, _read(blind), sample)
         return CameraState(blind, sample.picture_hash, episode), Said(told) if told else NOTHING
-
-    def finish(self, state: CameraState) -> tuple[CameraState, Said]:
-        return CameraState(), Said(end(PLAN, state.episode))
-
-    def is_open(self, state: CameraState) -> bool:
-        return state.episode is not None
 
     def _reason(self, sample: Sample, same: bool) -> str | None:
         """An empty seat is nothing strange unless the vehicle is known to move."""

@@ -17,10 +17,10 @@ from vision.core.rules.shape import (
     SECOND_US,
     Episode,
     Evidence,
+    OneEvent,
     Plan,
     Said,
     Sample,
-    end,
     hold,
     is_faster,
 )
@@ -78,9 +78,10 @@ class DistractionState:
 
 
 @dataclass(frozen=True, slots=True)
-class Distraction:
+class Distraction(OneEvent[DistractionState]):
     gate_mps: float = GATES_MPS[EventKind.DISTRACTION]
     state: type[DistractionState] = DistractionState
+    plan: Plan = PLAN
     name: str = "distraction"
 
     @property
@@ -89,17 +90,11 @@ class Distraction:
 
     def step(self, state: DistractionState, sample: Sample) -> tuple[DistractionState, Said]:
         if not is_faster(sample.speed_mps, self.gate_mps):
-            rested, told = hold(PLAN, state.episode, None, sample)
+            rested, told = hold(self.plan, state.episode, None, sample)
             return DistractionState(episode=rested), Said(told) if told else NOTHING
         after = _follow(state, sample)
-        episode, told = hold(PLAN, state.episode, _read(after, sample.time_us), sample)
+        episode, told = hold(self.plan, state.episode, _read(after, sample.time_us), sample)
         return (after if episode is after.episode else replace(after, episode=episode)), Said(told) if told else NOTHING
-
-    def finish(self, state: DistractionState) -> tuple[DistractionState, Said]:
-        return DistractionState(), Said(end(PLAN, state.episode))
-
-    def is_open(self, state: DistractionState) -> bool:
-        return state.episode is not None
 
 
 def is_away(sample: Sample, was_away: bool) -> bool | None:

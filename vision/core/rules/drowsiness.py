@@ -13,11 +13,11 @@ from vision.core.rules.shape import (
     SECOND_US,
     Episode,
     Evidence,
+    OneEvent,
     Plan,
     Said,
     Sample,
     Sign,
-    end,
     hold,
     is_faster,
 )
@@ -64,9 +64,10 @@ class DrowsinessState:
 
 
 @dataclass(frozen=True, slots=True)
-class Drowsiness:
+class Drowsiness(OneEvent[DrowsinessState]):
     gate_mps: float = GATES_MPS[EventKind.DROWSINESS]
     state: type[DrowsinessState] = DrowsinessState
+    plan: Plan = PLAN
     name: str = "drowsiness"
 
     @property
@@ -84,14 +85,8 @@ class Drowsiness:
         fresh = bool(sample.signs) or since_us is not None
         share = max(peak, sample.perclos or 0.0)
         seen = _read(points, signs, since_us, share, now_us) if level >= LEVEL and fresh else None
-        episode, told = hold(PLAN, state.episode, seen, sample)
+        episode, told = hold(self.plan, state.episode, seen, sample)
         return DrowsinessState(signs, since_us, peak, level, episode), Said(told) if told else NOTHING
-
-    def finish(self, state: DrowsinessState) -> tuple[DrowsinessState, Said]:
-        return DrowsinessState(), Said(end(PLAN, state.episode))
-
-    def is_open(self, state: DrowsinessState) -> bool:
-        return state.episode is not None
 
 
 def _follow_perclos(state: DrowsinessState, sample: Sample) -> tuple[int | None, float]:

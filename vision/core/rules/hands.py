@@ -13,10 +13,10 @@ from vision.core.rules.shape import (
     SECOND_US,
     Episode,
     Evidence,
+    OneEvent,
     Plan,
     Said,
     Sample,
-    end,
     hold,
     is_faster,
 )
@@ -37,7 +37,7 @@ class HandState:
 
 
 @dataclass(frozen=True, slots=True)
-class InHand:
+class InHand(OneEvent[HandState]):
     """``long_us`` and more is of higher severity. ``quiet_us``: a cigarette leaves the mouth and comes back."""
 
     signal: str
@@ -62,17 +62,11 @@ class InHand:
         if probability is None and state.run is None and state.episode is None:
             return state, NOTHING
         run = self._look(state.run, sample, probability)
-        episode, told = hold(self._plan, state.episode, self._read(run, sample), sample)
+        episode, told = hold(self.plan, state.episode, self._read(run, sample), sample)
         return HandState(run, episode), Said(told)
 
-    def finish(self, state: HandState) -> tuple[HandState, Said]:
-        return HandState(), Said(end(self._plan, state.episode))
-
-    def is_open(self, state: HandState) -> bool:
-        return state.episode is not None
-
     @property
-    def _plan(self) -> Plan:
+    def plan(self) -> Plan:
         return Plan(self.kind, self.quiet_us)
 
     def _look(self, run: Run | None, sample: Sample, probability: float | None) -> Run | None:

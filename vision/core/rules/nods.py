@@ -13,11 +13,11 @@ from vision.core.rules.shape import (
     SECOND_US,
     Episode,
     Evidence,
+    OneEvent,
     Plan,
     Said,
     Sample,
     Sign,
-    end,
     hold,
     is_faster,
 )
@@ -60,9 +60,10 @@ class NodState:
 
 
 @dataclass(frozen=True, slots=True)
-class Nods:
+class Nods(OneEvent[NodState]):
     gate_mps: float = GATES_MPS[EventKind.HEAD_NOD]
     state: type[NodState] = NodState
+    plan: Plan = PLAN
     name: str = "nods"
 
     @property
@@ -77,15 +78,9 @@ class Nods:
         if shown is None and state == NodState() and not sample.shut:
             return state, NOTHING
         seen = _read(shown) if shown is not None and (quick or _is_head_down(shown)) else None
-        episode, told = hold(PLAN, state.episode, seen, sample)
+        episode, told = hold(self.plan, state.episode, seen, sample)
         nod = ended is not None and ended.closing and (quick or _is_head_down(ended))
         return NodState(drop, *_follow_eyes(state, sample), episode), Said(told, (Sign.NOD,) if nod else ())
-
-    def finish(self, state: NodState) -> tuple[NodState, Said]:
-        return NodState(), Said(end(PLAN, state.episode))
-
-    def is_open(self, state: NodState) -> bool:
-        return state.episode is not None
 
 
 def _follow(state: NodState, sample: Sample) -> tuple[Drop | None, Drop | None]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from infra.contracts.events import EventKind, Severity
 from vision.core.pose import Turn
@@ -142,6 +143,34 @@ class Episode:
     details: Mapping[str, object]
     speed_mps: float | None
     told_us: int
+
+
+class HasEpisode(Protocol):
+    @property
+    def episode(self) -> Episode | None: ...
+
+
+HeldState = TypeVar("HeldState", bound=HasEpisode)
+
+
+class OneEvent(ABC, Generic[HeldState]):
+    """A rule (see ``Rule``) with one event at a time, which its state holds: it ends the same way whatever it is."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def state(self) -> type[HeldState]: ...
+
+    @property
+    @abstractmethod
+    def plan(self) -> Plan: ...
+
+    def finish(self, state: HeldState) -> tuple[HeldState, Said]:
+        return self.state(), Said(end(self.plan, state.episode))
+
+    def is_open(self, state: HeldState) -> bool:
+        return state.episode is not None
 
 
 def hold(

@@ -14,11 +14,11 @@ from vision.core.rules.shape import (
     SECOND_US,
     Episode,
     Evidence,
+    OneEvent,
     Plan,
     Said,
     Sample,
     Sign,
-    end,
     hold,
     is_faster,
 )
@@ -38,6 +38,8 @@ SEVERAL, MANY = 3, 5
 """Within ten minutes. Awake people yawn a few times an hour; 77 % of drowsy events show in other signs (Samsara), so
 yawning alone is of low severity."""
 
+PLAN = Plan(EventKind.YAWNING, WINDOW_US, "yawns")
+
 
 @dataclass(frozen=True, slots=True)
 class Gape:
@@ -56,9 +58,10 @@ class YawnState:
 
 
 @dataclass(frozen=True, slots=True)
-class Yawning:
+class Yawning(OneEvent[YawnState]):
     gate_mps: float = GATES_MPS[EventKind.YAWNING]
     state: type[YawnState] = YawnState
+    plan: Plan = PLAN
     name: str = "yawning"
 
     @property
@@ -76,17 +79,8 @@ class Yawning:
         if yawn is not None:
             yawns_us = _add(yawns_us, yawn)
         seen = _read(yawns_us) if yawn is not None and len(yawns_us) >= SEVERAL else None
-        episode, told = hold(PLAN, state.episode, seen, sample)
+        episode, told = hold(self.plan, state.episode, seen, sample)
         return YawnState(gape, yawns_us, episode), Said(told, (Sign.YAWN,) if len(yawns_us) > counted else ())
-
-    def finish(self, state: YawnState) -> tuple[YawnState, Said]:
-        return YawnState(), Said(end(PLAN, state.episode))
-
-    def is_open(self, state: YawnState) -> bool:
-        return state.episode is not None
-
-
-PLAN = Plan(EventKind.YAWNING, WINDOW_US, "yawns")
 
 
 def _follow(gape: Gape | None, now_us: int, probability: float | None) -> tuple[Gape | None, Gape | None]:
