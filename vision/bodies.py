@@ -6,7 +6,6 @@ of them by cab; this one finds nearly all. yolo11n-pose of the Ultralytics famil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -87,8 +86,3 @@ def _pick(rows: npt.NDArray[np.float32], scale: float) -> Body | None:
     box = np.array([x - wide, y - high, x + wide, y + high], np.float32) / scale
     points = best[5:].reshape(17, 3) / np.array([scale, scale, 1], np.float32)
     return Body(float(best[4]), box, points.astype(np.float32))
-
-
-def find_drivers(bodies: Bodies, pictures: Sequence[Picture]) -> list[Body | None]:
-    """One after the other: pictures differ in shape, and a batch gains nothing on one core."""
-    return [bodies.find_driver(picture) for picture in pictures]

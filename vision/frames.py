@@ -12,7 +12,9 @@ import struct
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -57,12 +59,17 @@ class UnusableFrame(ValueError):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Picture:
     """Upright pixels. ``scale`` is stored pixels per decoded pixel: 1, 2, 4 or 8."""
 
     rgb: Rgb
     scale: int = 1
+
+    @cached_property
+    def grey(self) -> npt.NDArray[np.uint8]:
+        """(height, width), made once for all that look at it."""
+        return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def decode_picture(jpeg: bytes, max_pixels: int) -> Picture:

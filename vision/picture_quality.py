@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import cv2
-import numpy as np
-
 from vision.core.quality import measure_quality
 from vision.core.signals import CAMERA_UNFIT, CONTRAST, LIGHT, SHARPNESS
 from vision.frames import Picture
@@ -28,8 +25,7 @@ class PictureQuality:
 
 
 def _measure(picture: Picture) -> dict[str, float]:
-    grey = np.asarray(cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2GRAY), np.uint8)
-    quality = measure_quality(grey)
+    quality = measure_quality(picture.grey)
     return {
         LIGHT: quality.light,
         CONTRAST: quality.contrast,
