@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vision.core.eyes import eye_width_px
 from vision.core.head import measure_pose
+from vision.core.signals import EYE_CLOSED, EYE_CLOSED_LEFT, EYE_CLOSED_RIGHT
 from vision.eye_crops import cut_eye, normalise
 from vision.frames import Picture
 from vision.models import Face
@@ -28,9 +28,6 @@ DARK = 0.5
 18 with sunglasses and 7 others, eyes in hard shadow; of 193 in infrared truck cabs none."""
 
 _SKIN = (50, 280, 151, 9)  # both cheeks, forehead, between the brows
-
-LEFT, RIGHT, BOTH = "eye_closed_left", "eye_closed_right", "eye_closed"
-"""Probabilities. The eyes are named as seen in the picture."""
 
 
 class EyeStates:
@@ -81,7 +78,7 @@ def can_be_judged(picture: Picture, face: Face) -> bool:
     pose = measure_pose(face.mesh.astype(np.float64), width, height)
     if pose is None or abs(pose.angles_deg[0]) > FARTHEST_YAW_DEG:
         return False
-    grey = np.asarray(cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    grey = picture.grey
     near = max(face.left_eye, face.right_eye, key=eye_width_px)
     reach = max(int(eye_width_px(near) / 6), 1)
     skin = float(np.median([_brightness(grey, face.mesh[point, :2], reach) for point in _SKIN]))
@@ -95,12 +92,11 @@ def _brightness(grey: npt.NDArray[np.uint8], place: npt.NDArray[np.float32], rea
 
 
 def _cut_both(picture: Picture, face: Face) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    grey = cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2GRAY)
-    return cut_eye(grey, face.left_eye), cut_eye(grey, face.right_eye)
+    return cut_eye(picture.grey, face.left_eye), cut_eye(picture.grey, face.right_eye)
 
 
 def _numbers(face: Face, shut: npt.NDArray[np.float32]) -> dict[str, float]:
     """Both eyes weighted by the square of their width, as the aspect ratios are: see ``core.eyes``."""
     weights = np.square([eye_width_px(face.left_eye), eye_width_px(face.right_eye)])
     both = float(np.average(shut, weights=weights)) if weights.any() else float(shut.mean())
-    return {LEFT: float(shut[0]), RIGHT: float(shut[1]), BOTH: both}
+    return {EYE_CLOSED_LEFT: float(shut[0]), EYE_CLOSED_RIGHT: float(shut[1]), EYE_CLOSED: both}

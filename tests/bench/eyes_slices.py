@@ -15,8 +15,8 @@ import numpy as np
 
 from tests.bench.eyes_stills import Still, look_at, read_stills
 from vision.close_ups import look_as_eye
-from vision.core.signals import BELT_WORN, YAWN
-from vision.eye_state import BOTH, EyeStates
+from vision.core.signals import BELT_WORN, EYE_CLOSED, YAWN
+from vision.eye_state import EyeStates
 from vision.frames import decode_any_picture
 from vision.heads import default_heads
 from vision.looking import Eyes
@@ -58,7 +58,7 @@ def _eye_samples(data: Path) -> Iterator[Sample]:
     heads = (EyeStates(),)
     for name, path, state in [*_infrared_eyes(data / "ir_eye_crops"), *_colour_eyes(data / "eye_crops")]:
         numbers = look_as_eye(decode_any_picture(path.read_bytes()), heads)
-        yield name, numbers[BOTH], state
+        yield name, numbers[EYE_CLOSED], state
     heads[0].close()
 
 

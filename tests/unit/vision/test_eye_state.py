@@ -5,8 +5,9 @@ import pytest
 
 from tests.unit.vision.stories import CLIP, MAX_PIXELS
 from vision.core.eyes import fuse_openness
+from vision.core.signals import EYE_CLOSED, EYE_CLOSED_LEFT, EYE_CLOSED_RIGHT
 from vision.eye_crops import CROP_PX, cut_eye, normalise
-from vision.eye_state import BOTH, LEFT, RIGHT, EyeStates
+from vision.eye_state import EyeStates
 from vision.frames import Picture, decode_picture
 from vision.models import MediapipeFaces, scripted_face
 
@@ -58,7 +59,7 @@ def test_light_and_contrast_do_not_matter():
 
 def test_shut_eyes_of_the_clip_are_told_from_open_ones(head, seen):
     """Six frames of shut eyes; the network learned from other people."""
-    both = [numbers[BOTH] for numbers in head.measure(*seen)]
+    both = [numbers[EYE_CLOSED] for numbers in head.measure(*seen)]
     assert max(both[: len(WIDE_OPEN)]) < 0.5 < min(both[len(WIDE_OPEN) :])
 
 
@@ -66,7 +67,7 @@ def test_numbers_are_probabilities_and_empty_without_a_face(head, seen):
     pictures, faces = seen
     numbers = head.measure([*pictures[:2], pictures[2]], [faces[0], None, faces[2]])
     assert numbers[1] == {}
-    assert set(numbers[0]) == {LEFT, RIGHT, BOTH}
+    assert set(numbers[0]) == {EYE_CLOSED_LEFT, EYE_CLOSED_RIGHT, EYE_CLOSED}
     assert all(0 <= value <= 1 for row in numbers for value in row.values())
     assert head.measure([], []) == []
 
@@ -75,7 +76,7 @@ def test_answer_does_not_depend_on_the_company(head, seen):
     pictures, faces = seen
     together = head.measure(pictures, faces)
     for i, (picture, face) in enumerate(zip(pictures, faces, strict=True)):
-        assert head.measure([picture], [face])[0][BOTH] == pytest.approx(together[i][BOTH], abs=1e-5)
+        assert head.measure([picture], [face])[0][EYE_CLOSED] == pytest.approx(together[i][EYE_CLOSED], abs=1e-5)
 
 
 def test_flat_picture_gives_an_answer_not_an_error(head):

@@ -25,6 +25,7 @@ from vision.core.signals import CAMERA_UNFIT
 SAID_AFTER_US = 8 * SECOND_US
 """Euro NCAP gives 10 s to say so; two are left for the way."""
 
+UNFIT_AT = 0.5
 LONG_US = 300 * SECOND_US
 MAX_GAP_US = 4 * SECOND_US  # wider, the picture may have been good in between
 PLAN = Plan(EventKind.CAMERA_OBSTRUCTED, 60 * SECOND_US)
@@ -74,7 +75,7 @@ class CameraRule(OneEvent[CameraState]):
         """An empty seat is nothing strange unless the vehicle is known to move."""
         if not is_faster(sample.speed_mps, self.gate_mps):
             return None
-        if sample.numbers.get(CAMERA_UNFIT, 0.0) >= 0.5:
+        if sample.numbers.get(CAMERA_UNFIT, 0.0) >= UNFIT_AT:
             return UNFIT
         if same:
             return FROZEN
