@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Engine
 
-from infra.runtime.worker import AWAY, PAUSES_S, Chore
-
-logger = logging.getLogger(__name__)
+from infra.runtime.worker import Chore, pump_until
 
 IDLE_S = 1.0  # between two looks at a table in which nothing is due
 
@@ -51,17 +48,8 @@ class Errands:
 
     def run(self) -> None:
         """Pump until told to stop, waiting out a database or a broker that is away."""
-        failures = 0
         try:
-            while not self._stopping.is_set():
-                try:
-                    self.pump(IDLE_S)
-                    failures = 0
-                except AWAY as error:
-                    pause_s = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
-                    failures += 1
-                    logger.warning("%s: starting afresh in %g s: %s", self._name, pause_s, error)
-                    self._stopping.wait(pause_s)
+            pump_until(self._stopping, lambda: self.pump(IDLE_S), self._name)
         finally:
             self.close()
 

@@ -81,6 +81,20 @@ def transaction(engine: Engine) -> AbstractContextManager[Connection]:
     return engine.begin()
 
 
+def pump_until(stopping: threading.Event, pump: Callable[[], object], name: str) -> None:
+    """One round after the other until told to stop, waiting out a database or a broker that is away."""
+    failures = 0
+    while not stopping.is_set():
+        try:
+            pump()
+            failures = 0
+        except AWAY as error:
+            pause_s = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
+            failures += 1
+            logger.warning("%s: starting afresh in %g s: %s", name, pause_s, error)
+            stopping.wait(pause_s)
+
+
 class Worker(Generic[State]):
     """One member of a step's consumer group. ``pump`` in one thread only; ``stop`` from anywhere."""
 
@@ -119,17 +133,8 @@ class Worker(Generic[State]):
             PoisonRun: more than ``max_poison_run`` bad messages in a row.
             RecordsGone: the log is shorter than the outage was.
         """
-        failures = 0
         try:
-            while not self._stopping.is_set():
-                try:
-                    self.pump(POLL_S)
-                    failures = 0
-                except AWAY as error:
-                    pause_s = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
-                    failures += 1
-                    logger.warning("%s: starting afresh in %g s: %s", self._step.group, pause_s, error)
-                    self._stopping.wait(pause_s)
+            pump_until(self._stopping, lambda: self.pump(POLL_S), self._step.group)
         finally:
             self.close()
 
