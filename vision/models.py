@@ -6,11 +6,8 @@ returns is converted here at once and travels no further.
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -18,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from vision.chatter import without_chatter
 from vision.core.eyes import EyeContour
 from vision.core.seat import Box, choose_driver
 from vision.frames import Picture, Rgb
@@ -26,12 +24,6 @@ from vision.second_look import SecondLook
 _LEFT_EYE = (33, 160, 158, 133, 153, 144)  # of the 478 points: outer corner, two above, inner corner, two below
 _RIGHT_EYE = (362, 385, 387, 263, 373, 380)
 _MOST_FACES = 2  # the driver and one passenger
-_CHATTER = (  # what the library says at every start, and means nothing to an operator
-    b"All log messages before absl::InitializeLog()",
-    b"Created TensorFlow Lite XNNPACK delegate",
-    b"inference_feedback_manager.cc",
-    b"landmark_projection_calculator.cc",
-)
 
 
 Mesh = npt.NDArray[np.float32]
@@ -185,25 +177,3 @@ def _box(mesh: Mesh, picture: Picture) -> Box:
     height, width = picture.rgb.shape[:2]
     (left, top), (right, bottom) = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
     return Box(float(left / width), float(top / height), float(right / width), float(bottom / height))
-
-
-@contextmanager
-def without_chatter() -> Iterator[None]:
-    """Holds back what is written to file descriptor 2 meanwhile, and then writes all but known chatter.
-
-    The C++ parts write there past Python, and the environment variables that once quietened them are no longer
-    read by the version in use. Other threads' words are late by the second or two that loading takes.
-    """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held.seek(0)
-            kept = b"".join(line for line in held if not any(word in line for word in _CHATTER))
-            if kept:
-                os.write(2, kept)

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vision.chatter import without_chatter
 from vision.core.seat import Box
 from vision.core.veil import Spot
 from vision.frames import Picture, Rgb
-from vision.models import without_chatter
 
 LEAST_SCORE = 0.3
 """mediapipe's own default is 0.5. Lower, more headrests are blurred and fewer faces missed."""
