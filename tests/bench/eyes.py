@@ -1,6 +1,6 @@
 """The eyes on people and cabs that were never trained on: AUC, precision, recall, events, false alarms, speed.
 
-    python -m tests.bench.eyes [--data ../shared/data/cab]
+    python -m tests.bench.eyes [--data ../shared/data/cab] [--only-speed]
 
 Figures called "folds" are those that training measured on what a fold had left out, kept in vision/weights. The others
 are measured here and now with the weights that ship. Table to tests/bench/eyes.md, figures to build/bench/eyes.json.
@@ -59,9 +59,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/cab"))
     parser.add_argument("--frames", type=int, default=100, help="of the speed part")
+    parser.add_argument("--only-speed", action="store_true", help="print the speed part, and write nothing")
     given = parser.parse_args()
     if not (given.data / PARKED).exists():
         sys.exit(f"{given.data / PARKED} is not there: give the folder of the packs with --data")
+    if given.only_speed:
+        print("\n".join(_listed(measure_speed(given.data / PARKED, given.frames))))
+        return
     rows = list(read_folds(WEIGHTS))
     heads = all_heads()
     eyes = Eyes(MediapipeFaces(), heads)
@@ -182,8 +186,12 @@ def page(figures: Row, rows: Sequence[Row], clips: Row, speed: Row) -> str:
         lines += [f"- {name}: {'; '.join(found) or 'no event'}" for name, found in events.items()]
     lines += ["", f"Awake footage: {clips['awake_hours']} h, which is little: no rate can be claimed from it. "]
     lines += [f"Microsleeps and sleeps in it: {clips['false_microsleeps_awake']}.", "", "## Speed and memory", ""]
-    lines += [f"- {name}: {value}" for name, value in speed.items()]
+    lines += _listed(speed)
     return "\n".join([*lines, ""])
+
+
+def _listed(speed: Row) -> list[str]:
+    return [f"- {name}: {value}" for name, value in speed.items()]
 
 
 def _bar(name: str) -> str:

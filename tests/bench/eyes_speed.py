@@ -7,8 +7,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
 import psutil
@@ -18,20 +21,20 @@ from infra.bus.port import Record
 from infra.contracts.frames import Camera, Frame
 from infra.contracts.topics import FRAMES
 from infra.runtime.step import Delivery
-from vision.bodies import Bodies
-from vision.eye_crops import normalise
 from vision.eye_state import EyeStates
-from vision.frames import Picture, decode_picture
+from vision.frames import Picture, Rgb, decode_picture
 from vision.heads import default_heads
 from vision.looking import CHUNK, Eyes
-from vision.models import MediapipeFaces
+from vision.models import Head, MediapipeFaces
 from vision.service import VisionStep
+from vision.torso import Torsos
 
 FPS = 10
 SELDOM = 5
 """Seldom heads look at the first frame of each half second: at 10 frames a second at one in five."""
 
 SIZE = (640, 480)
+ROUNDS = 5
 MOST_PIXELS = 10_000_000
 
 
@@ -58,8 +61,8 @@ def _resized(path: Path) -> bytes:
 
 
 def _measure(jpegs: Sequence[bytes]) -> dict[str, object]:
-    heads = default_heads()
-    eyes = Eyes(MediapipeFaces(), heads)
+    heads, faces = default_heads(), MediapipeFaces()
+    eyes = Eyes(faces, heads)
     due = [i % SELDOM == 0 for i in range(len(jpegs))]
     chunks = [slice(i, i + CHUNK) for i in range(0, len(jpegs), CHUNK)]
 
@@ -69,55 +72,76 @@ def _measure(jpegs: Sequence[bytes]) -> dict[str, object]:
             eyes.look(pictures, due=due[chunk])
 
     run()  # loads everything
-    pictures = [decode_picture(jpeg, MOST_PIXELS) for jpeg in jpegs]
-    whole_s, bare = [], []
-    for _ in range(3):  # in turns, so that what else the machine does meets both
-        whole_s.append(_cpu_s(run))
-        bare.append(_bare(jpegs, pictures, due))
+    calls = _record_calls(heads, run)
+    rounds = [(_cpu_s(run), _bare(jpegs, faces, calls)) for _ in range(ROUNDS)]  # what else runs meets both
     eyes.close()
-    best = min(whole_s)
-    models = {name: min(one[name] for one in bare) for name in bare[0]}
-    a_frame = {name: round(1000 * seconds / len(jpegs), 3) for name, seconds in models.items()}
+    best = min(whole for whole, _ in rounds)
+    bare = {name: 1000 * min(one[name] for _, one in rounds) / len(jpegs) for name in rounds[0][1]}
+    pictures = [decode_picture(jpeg, MOST_PIXELS) for jpeg in jpegs]
     return {
         "frames": len(jpegs),
         "torso_looks_a_second": FPS / SELDOM,
         "torso_in_default_heads": any(head.name == "torso" for head in heads),
         "frames_per_s_core": round(len(jpegs) / best, 1),
         "ms_a_frame": round(1000 * best / len(jpegs), 3),
-        "bare_ms_a_frame": a_frame,
-        "ratio_to_bare_models": round(best / sum(models.values()), 3),
+        "bare_ms_a_frame": {name: round(ms, 3) for name, ms in bare.items()},
+        "ratio_to_bare_models": round(median(whole / sum(one.values()) for whole, one in rounds), 3),
         "stages_ms_a_frame": _stages(pictures, jpegs, due),
     }
 
 
-def _bare(jpegs: Sequence[bytes], pictures: Sequence[Picture], due: Sequence[bool]) -> dict[str, float]:
-    """Seconds that the decoder and the networks take by themselves, on the same frames."""
-    import onnxruntime  # noqa: F401  # its import is no part of what is timed
-    from mediapipe.python.solutions.face_mesh import FaceMesh
+class _Recorder:
+    """Stands before a network and keeps what it is asked."""
 
-    mesh = FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=2)
-    states, bodies = EyeStates(), Bodies()
-    crops = normalise(np.zeros((2, 32, 32), np.uint8))
-    mesh.process(pictures[0].rgb)
-    states._session.run(None, {"crops": crops})
+    def __init__(self, network: Any) -> None:
+        self.network, self.asked = network, list[Mapping[str, Any]]()
+
+    def run(self, outputs: None, inputs: Mapping[str, Any]) -> Any:
+        self.asked.append(inputs)
+        return self.network.run(outputs, inputs)
+
+
+def _record_calls(heads: Sequence[Head], run: Callable[[], None]) -> dict[str, _Recorder]:
+    """Each network with what one run of the pipeline asks it."""
+    recorders = {}
+    for name, holder, attribute in _networks(heads):
+        recorders[name] = _Recorder(getattr(holder, attribute))
+        holder.__dict__[attribute] = recorders[name]
+    run()
+    for name, holder, attribute in _networks(heads):
+        holder.__dict__[attribute] = recorders[name].network
+    return recorders
+
+
+def _networks(heads: Sequence[Head]) -> Iterator[tuple[str, object, str]]:
+    """Name, and where it is held."""
+    for head in heads:
+        if isinstance(head, EyeStates):
+            yield "eye state", head, "_session"
+        if isinstance(head, Torsos):
+            yield "body pose", head._bodies, "_network"
+            yield "torso", head, "_network"
+
+
+def _bare(jpegs: Sequence[bytes], faces: MediapipeFaces, calls: Mapping[str, _Recorder]) -> dict[str, float]:
+    """Seconds of Pillow's decoder, mediapipe's mesh and the networks alone, each with what the pipeline asks it."""
+    pictures = [_decode(jpeg) for jpeg in jpegs]
     found = {
-        "decode": _cpu_s(lambda: [decode_picture(jpeg, MOST_PIXELS) for jpeg in jpegs]),
-        "face mesh": _cpu_s(lambda: [mesh.process(picture.rgb) for picture in pictures]),
-        "eye state": _cpu_s(lambda: [states._session.run(None, {"crops": crops}) for _ in pictures]),
+        "decode": _cpu_s(lambda: _exhaust(map(_decode, jpegs))),
+        "face mesh": _cpu_s(lambda: _exhaust(map(faces._mesh.process, pictures))),
     }
-    seldom = [picture for picture, is_due in zip(pictures, due, strict=True) if is_due]
-    if any(head.name == "torso" for head in default_heads()):
-        from vision.torso import Torsos
-
-        torsos = Torsos()
-        body, crop = np.zeros((1, 3, 256, 320), np.float32), np.zeros((2, 3, 224, 224), np.float32)  # and mirrored
-        bodies._network.run(None, {"images": body})
-        torsos._network.run(None, {"crops": crop})
-        found["body pose"] = _cpu_s(lambda: [bodies._network.run(None, {"images": body}) for _ in seldom])
-        found["torso"] = _cpu_s(lambda: [torsos._network.run(None, {"crops": crop}) for _ in seldom])
-        torsos.close()
-    mesh.close()
+    for name, one in calls.items():
+        found[name] = _cpu_s(lambda one=one: _exhaust(one.network.run(None, asked) for asked in one.asked))
     return found
+
+
+def _decode(jpeg: bytes) -> Rgb:
+    return np.asarray(Image.open(io.BytesIO(jpeg)))
+
+
+def _exhaust(results: Iterable[object]) -> None:
+    """Keeps nothing: answers that pile up would be paid for in fresh memory."""
+    deque(results, maxlen=0)
 
 
 def _stages(pictures: Sequence[Picture], jpegs: Sequence[bytes], due: Sequence[bool]) -> dict[str, float]:
@@ -125,7 +149,7 @@ def _stages(pictures: Sequence[Picture], jpegs: Sequence[bytes], due: Sequence[b
     model, heads = MediapipeFaces(), default_heads()
     faces = model.find_faces(pictures)
     found = {
-        "decode": _cpu_s(lambda: [decode_picture(jpeg, MOST_PIXELS) for jpeg in jpegs]),
+        "decode": _cpu_s(lambda: _exhaust(decode_picture(jpeg, MOST_PIXELS) for jpeg in jpegs)),
         "faces": _cpu_s(lambda: model.find_faces(pictures)),
     }
     for head in heads:
