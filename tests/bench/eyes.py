@@ -33,18 +33,21 @@ INFRARED, STOCK = "truck cabs, infrared", "stock photos, clean test split"
 FOLD_NAMES = {"both": "folds", "last": "by training, shipped weights"}
 
 NOTES = (
-    "Belt, phone and smoking in infrared are of cabs that a fold left out (fold a: cab11 and cab12); eyes and yawns of",
-    "four folds by person, cab or range of numbers. The clean test split and the parked cars are looked at here with",
-    "the weights that ship. Probabilities of the belt were calibrated on that test split too: its AUC is untouched by",
-    "it, its accuracy, precision and recall are a little kind. Belts and eyewear of the parked cars were labelled by",
-    "eye for this bench (eyes_people.csv); changed labels are in eyes_audit.csv. Intervals draw whole people again.",
+    "Belt, phone and smoking in infrared are of cabs that a fold left out (fold a: cab11 and cab12); the pack left out",
+    "is the parked cars, of which fold a saw none. Eyes and yawns: four folds by person, cab or range of numbers. The",
+    "clean test split and every other person of the parked cars are looked at here with the weights that ship, which",
+    "never learned from them. Probabilities of the belt were calibrated on these too: their AUC is untouched by it,",
+    "accuracy, precision and recall are a little kind. Belts and eyewear of the parked cars were labelled by eye",
+    "(vision/training/parked_people.csv); changed labels are in eyes_audit.csv. Intervals draw whole people again.",
 )
 
 Row = Mapping[str, object]
 
 BARS = {
     "belt_auc": 0.95,
+    "belt_auc_pack_left_out": 0.95,
     "belt_auc_infrared": 0.95,
+    "belt_auc_infrared_by_clip": 0.98,
     "phone_auc": 0.95,
     "smoking_auc": 0.95,
     "eye_auc": 0.98,
@@ -137,7 +140,7 @@ def choose(rows: Sequence[Row]) -> dict[str, object]:
         "belt_auc": _auc(find(rows, "belt_worn", STOCK, "shipped", "as audited")),
         "belt_auc_as_labelled": _auc(find(rows, "belt_worn", STOCK, "shipped", "as labelled")),
         "belt_auc_parked_cars": _auc(find(rows, "belt_worn", "parked cars, colour", "shipped")),
-        "belt_auc_pack_left_out": _auc(find(rows, "belt_worn", "stock photos", "fold b")),
+        "belt_auc_pack_left_out": _auc(find(rows, "belt_worn", "parked cars", "fold a")),
         "belt_auc_infrared": _auc(infrared),
         "belt_auc_infrared_by_clip": infrared.get("clip_auc"),
         "phone_auc": _auc(unseen(rows, "phone")),

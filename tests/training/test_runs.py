@@ -12,12 +12,12 @@ import pytest
 from tests.unit.vision.stories import CLIP
 from vision.bodies import Bodies
 from vision.torso import KINDS
-from vision.training import eye_network, eyes, torso, torso_data, torso_network
+from vision.training import eye_network, eyes, torso, torso_data, torso_network, torso_packs
 from vision.training.start import fetch_start
 from vision.training.torso_augment import plain
-from vision.training.torso_data import There
 from vision.training.torso_export import export
 from vision.training.torso_figures import Answers
+from vision.training.torso_packs import There
 
 FRAMES = ["000100", "000160", "000200", "000226"]
 
@@ -77,5 +77,5 @@ def test_torso_trains_from_crops_to_weights_figures_and_card(tmp_path, monkeypat
 def cut(name, belt):
     known = (True, False, False, False)
     there = (belt, belt, belt, belt)
-    picture = torso_data.Labelled("stock", f"stock/{name}", CLIP / f"{name}.jpg", known, there, cab=name)
-    return torso_data._cut(picture, Bodies())
+    picture = torso_packs.Labelled("stock", f"stock/{name}", CLIP / f"{name}.jpg", known, there, cab=name)
+    return torso_data.cut_examples(picture, Bodies())

@@ -12,12 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from vision.torso import CALIBRATION, WEIGHTS
@@ -27,6 +24,7 @@ from vision.training.torso_card import write_card
 from vision.training.torso_data import Example, read_examples
 from vision.training.torso_export import export
 from vision.training.torso_figures import Answers, calibrate, measure
+from vision.training.torso_folds import FOLDS, forget_cab_belts, is_test, weigh
 from vision.training.torso_network import Course, TorsoNetwork, build_network, predict, train
 
 logger = logging.getLogger(__name__)
@@ -35,33 +33,13 @@ STEPS, FINAL_STEPS = 1000, 1300
 LEAST_CHEST_SHARE = 0.08
 """Of less chest than this nothing is said about the belt: the truck cabs' narrowest strap shows at 0.1."""
 
-SHARES = {"truck_cabs": 0.32, "stock": 0.38, "strap_web": 0.1, "side_straps": 0.06, "side_phones": 0.14}
-"""How often a pack is drawn; within it every cab and answer as often as the root of its size."""
-
-Held = Callable[[Example], bool]
-
-FOLDS: dict[str, Held] = {
-    "a": lambda e: e.cab in {"cab11", "cab12", "valid", "test"} or (e.group.startswith("side/") and _even(e)),
-}
-"""Fold a never saw cab11, the only one without belts: what it says of belts in infrared is worth little, but there is
-no other way to ask about a cab that was never seen."""
-
-
-def weigh(examples: Sequence[Example]) -> npt.NDArray[np.float32]:
-    """How often each is drawn."""
-    keys = [(e.source, e.cab, e.there) for e in examples]
-    sizes = Counter(keys)
-    root = np.array([1 / np.sqrt(sizes[key]) for key in keys], np.float32)
-    sums = {source: sum(w for w, key in zip(root, keys, strict=True) if key[0] == source) for source in SHARES}
-    return np.array([w * SHARES[key[0]] / sums[key[0]] for w, key in zip(root, keys, strict=True)], np.float32)
-
 
 def judge_folds(examples: Sequence[Example], start: Path, out: Path) -> dict[str, Answers]:
     """The answers of each fold's network to what it never saw."""
     answers = {}
     for name, held in FOLDS.items():
         unseen, kept = [e for e in examples if held(e)], out / f"fold-{name}.pt"
-        _train([e for e in examples if not held(e)], build_network(start), STEPS, kept)
+        _train(forget_cab_belts([e for e in examples if not held(e)]), build_network(start), STEPS, kept)
         answers[name] = Answers(unseen, predict(build_network(start, kept).eval(), [plain(e) for e in unseen]))
     return answers
 
@@ -76,11 +54,6 @@ def train_last(examples: Sequence[Example], start: Path, out: Path) -> Answers:
     return Answers(unseen, predict(network, [plain(e) for e in unseen]))
 
 
-def is_test(example: Example) -> bool:
-    """Kept for the end: the network that ships is measured on these as well."""
-    return example.cab == "test"
-
-
 def _train(examples: Sequence[Example], network: TorsoNetwork, steps: int, kept: Path) -> None:
     if not kept.exists():
         torch.save(train(network, Course(examples, weigh(examples), steps), _tell).state_dict(), kept)
@@ -88,10 +61,6 @@ def _train(examples: Sequence[Example], network: TorsoNetwork, steps: int, kept:
 
 def _tell(step: int, loss: float) -> None:
     logger.info("step %d, loss %.3f", step, loss)
-
-
-def _even(example: Example) -> bool:
-    return int(example.group.rpartition("/")[2]) % 2 == 0
 
 
 def write_figures(answers: Mapping[str, Answers], out: Path) -> None:

@@ -1,8 +1,10 @@
-"""One example made new: shifted, turned, squeezed, cut off, greyed, darkened, blurred, with a belt painted on."""
+"""One example made new: shifted, turned, squeezed, cut off, greyed, darkened, blurred, with a belt, a phone or a
+cigarette put in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,11 +13,15 @@ import numpy.typing as npt
 from vision.frames import Rgb
 from vision.torso import KINDS
 from vision.torso_crops import CROP_PX, FILL
-from vision.training.torso_data import STRAP, WIDE_PX, WIDE_SHARE, Example, There
-from vision.training.torso_paint import paint_belt, paint_other
+from vision.training.torso_data import WIDE_PX, WIDE_SHARE, Example
+from vision.training.torso_held import Patch, choose_place, paint_cigarette, paste
+from vision.training.torso_packs import CIGARETTE, PHONE, STRAP, There
+from vision.training.torso_paint import measure_shoulders, paint_belt, paint_other
 
 PAINTED_SHARE = 0.5
 OTHER_SHARE = 0.3
+PASTED_SHARE = 0.25
+LIT_SHARE = 0.2
 GREY_SHARE = 0.4
 DARKEST = 3  # of 255: blackened, not only dark
 CUT_SHARE, HIDDEN_SHARE = 0.2, 0.3
@@ -23,6 +29,10 @@ LEAST_LEFT = 0.35
 """Of a thing's area; of less it is not said that it can be seen."""
 
 NOTHING_LEFT = 0.02
+
+LEAST_PUT_PX = 40
+LEAST_STRAP = 0.02
+"""Of the crop: of a strap whose box shows less it is not said that it can be seen."""
 
 CELLS = CROP_PX // 8
 _BOX_SURENESS = np.array([0.3, 1.0, 1.0, 0.6], np.float32)
@@ -52,26 +62,95 @@ def plain(example: Example) -> Rgb:
     return np.asarray(cv2.resize(inner, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def augment(example: Example, random: np.random.Generator) -> Lesson:
-    """The same example, never the same twice."""
+@dataclass(eq=False)
+class Scene:
+    """A crop while things are put into it. ``places`` and ``known`` as in a lesson, in pixels of the crop; ``areas``
+    how much of every kind the wide crop shows."""
+
+    crop: Rgb
+    shoulders: Maps
+    mouth: Maps
+    content: Maps
+    there: npt.NDArray[np.int64]
+    known: npt.NDArray[np.bool_]
+    places: Maps
+    areas: list[float]
+    grey: bool
+
+    @property
+    def wide(self) -> float:
+        return measure_shoulders(self.shoulders)
+
+    def is_without(self, kind: int) -> bool:
+        return bool(self.known[kind] and self.there[kind] == There.NO and not self.areas[kind])
+
+    def put(self, kind: int, where: Maps) -> None:
+        """(CROP_PX, CROP_PX), 0 to 1. What came to lie outside of the picture is not in it."""
+        seen = where * self.content
+        if seen.sum() >= LEAST_PUT_PX:
+            self.places[kind], self.there[kind], self.areas[kind] = seen, There.YES, float(where.sum())
+
+
+def augment(example: Example, random: np.random.Generator, patches: Sequence[Patch] = ()) -> Lesson:
+    """The same example, never the same twice. ``patches`` are what may be pasted into it."""
+    scene = _move(example, random)
+    _put_belt(scene, random)
+    if not np.isnan(scene.mouth).any():
+        _put_held(scene, patches, random)
+    sure = np.where(scene.places > 0, _BOX_SURENESS[:, None, None], scene.known[:, None, None]).astype(np.float32)
+    return _cut_off(Lesson(scene.crop, scene.there, scene.places, sure), scene.areas, random, example.grey)
+
+
+def _move(example: Example, random: np.random.Generator) -> Scene:
+    """Shifted, turned, squeezed, mirrored."""
     matrix = _matrix(random)
-    crop = np.asarray(
-        cv2.warpAffine(example.crop, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR, borderValue=(FILL,) * 3)
-    )
-    there, known = np.array(example.there, np.int64), np.array(example.known)
+    crop = cv2.warpAffine(example.crop, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR, borderValue=(FILL,) * 3)
     wide = _content(example.crop)
-    content = cv2.warpAffine(wide, matrix, (CROP_PX, CROP_PX))
+    content = np.asarray(cv2.warpAffine(wide, matrix, (CROP_PX, CROP_PX)), np.float32)
     places, areas = _draw_boxes(example, matrix, wide)
-    places *= content
-    sure = np.where(places > 0, _BOX_SURENESS[:, None, None], known[:, None, None]).astype(np.float32)
-    shoulders = example.shoulders @ matrix[:, :2].T.astype(np.float32) + matrix[:, 2].astype(np.float32)
-    bare = known[STRAP] and there[STRAP] != There.YES and not areas[STRAP]
+    there = np.array(example.there, np.int64)
+    if 0 < areas[STRAP] < LEAST_STRAP * CROP_PX**2:
+        there[STRAP] = There.UNKNOWN
+    points = np.vstack([example.shoulders, example.mouth]) @ matrix[:, :2].T + matrix[:, 2]
+    shoulders, mouth = points[:2].astype(np.float32), points[2].astype(np.float32)
+    known = np.array(example.known)
+    return Scene(np.asarray(crop), shoulders, mouth, content, there, known, places * content, areas, example.grey)
+
+
+def _put_belt(scene: Scene, random: np.random.Generator) -> None:
+    """Where none is, nor may be: something long and thin, a belt, or both."""
+    bare = scene.known[STRAP] and scene.there[STRAP] != There.YES and not scene.areas[STRAP]
     if bare and random.random() < OTHER_SHARE:
-        crop = paint_other(crop, shoulders, random, example.grey, content)
+        scene.crop = paint_other(scene.crop, scene.shoulders, random, scene.grey, scene.content)
     if bare and random.random() < PAINTED_SHARE:
-        crop, places[STRAP] = paint_belt(crop, shoulders, random, example.grey, content)
-        there[STRAP], areas[STRAP] = There.YES, float(places[STRAP].sum())
-    return _cut_off(Lesson(crop, there, places, sure), areas, random, example.grey)
+        scene.crop, where = paint_belt(scene.crop, scene.shoulders, random, scene.grey, scene.content)
+        scene.put(STRAP, where)
+
+
+def _put_held(scene: Scene, patches: Sequence[Patch], random: np.random.Generator) -> None:
+    """A phone, or a piece of something else; a cigarette."""
+    if patches and scene.is_without(PHONE) and random.random() < PASTED_SHARE:
+        _paste(scene, patches[random.integers(len(patches))], random)
+    if scene.is_without(CIGARETTE) and random.random() < LIT_SHARE:
+        scene.crop, box = paint_cigarette(scene.crop, scene.mouth, scene.wide, random, scene.grey, scene.content)
+        scene.put(CIGARETTE, _fill(box))
+
+
+def _paste(scene: Scene, patch: Patch, random: np.random.Generator) -> None:
+    if patch.grey and not scene.grey:  # it would give itself away
+        return
+    rgb = _to_grey(patch.rgb) if scene.grey else patch.rgb
+    place = choose_place(scene.mouth, scene.wide, random)
+    scene.crop, box = paste(scene.crop, replace(patch, rgb=rgb), place, scene.wide, random, scene.content)
+    if patch.phone:
+        scene.put(PHONE, _fill(box))
+
+
+def _fill(box: Maps) -> Maps:
+    left, top, right, bottom = np.clip(box, 0, CROP_PX).astype(int).tolist()
+    where = np.zeros((CROP_PX, CROP_PX), np.float32)
+    where[top:bottom, left:right] = 1
+    return where
 
 
 def _content(rgb: Rgb) -> Maps:
@@ -144,7 +223,7 @@ def _matrix(random: np.random.Generator) -> npt.NDArray[np.float64]:
 def _spoil(crop: Rgb, random: np.random.Generator, grey: bool) -> Rgb:
     """As cheap, old, night and infrared cameras do."""
     if grey or random.random() < GREY_SHARE:
-        crop = np.repeat(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+        crop = _to_grey(crop)
         crop = _vignette(crop, random) if random.random() < 0.4 else crop
     crop = _light(crop, random)
     if random.random() < 0.3:
@@ -152,6 +231,10 @@ def _spoil(crop: Rgb, random: np.random.Generator, grey: bool) -> Rgb:
     if random.random() < 0.3:
         crop = _coarsen(crop, random)
     return np.ascontiguousarray(crop)
+
+
+def _to_grey(rgb: Rgb) -> Rgb:
+    return np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 
 
 def _light(crop: Rgb, random: np.random.Generator) -> Rgb:

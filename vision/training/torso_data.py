@@ -1,44 +1,25 @@
-"""The pictures that the torso network learns from: crops around a person, boxes, and what is known of each picture.
-
-Packs differ in what they label. ``known`` says for which kinds the boxes of a picture are complete; ``there`` what is
-known of the picture as a whole. What is unknown teaches nothing. That nobody drinks in the truck cabs and on the stock
-photos is taken for granted (none does on the 150 or so looked at): otherwise the network would never learn that
-drinking is rare outside of the one study that shows it.
-"""
+"""The pictures that the torso network learns from, cut out around each person."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision.bodies import SHOULDERS, Bodies, Body
+from vision.bodies import EYES, NOSE, SHOULDERS, Bodies, Body
 from vision.frames import Picture, Rgb
-from vision.torso import KINDS
 from vision.torso_crops import SIDE_IN_SHOULDERS, Boxes, Square, cut_torso, move_boxes, place_square
-
-STRAP, PHONE, CIGARETTE, CUP = range(len(KINDS))
+from vision.training.torso_packs import PHONE, Labelled, There, Truth, read_boxes, read_pictures, read_rgb, read_rows
 
 WIDE_PX = 432
 WIDE_SHARE = 1.35
 """Crops are kept this much wider than the network's, so that they can be shifted, turned and scaled."""
 
-
-class There(IntEnum):
-    """What is known of a whole picture."""
-
-    UNKNOWN = -1
-    NO = 0
-    YES = 1
-
-
-Truth = tuple[There, There, There, There]
+MOUTH_BELOW_NOSE = 0.9
+"""Of the way from the eyes to the tip of the nose."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +27,8 @@ class Example:
     """One person.
 
     ``group`` never straddles a split. ``crop`` is (WIDE_PX, WIDE_PX, 3); ``boxes`` (n, 4) in its pixels; ``kinds``
-    (n,). ``shoulders`` is (2, 2) in its pixels, where painted straps are hung up.
+    (n,). ``shoulders`` is (2, 2) in its pixels, where painted straps are hung up, ``mouth`` (2,) where cigarettes go,
+    NaN where no face was found.
     """
 
     source: str
@@ -58,24 +40,9 @@ class Example:
     known: tuple[bool, bool, bool, bool]
     there: Truth
     shoulders: npt.NDArray[np.float32]
+    mouth: npt.NDArray[np.float32]
     test: bool = False
     grey: bool = False
-    cab: str = ""
-    clip: str = ""
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A picture with boxes in its pixels and what is known of it, before a person is cut out."""
-
-    source: str
-    group: str
-    path: Path
-    known: tuple[bool, bool, bool, bool]
-    there: Truth
-    boxes: Boxes = field(default_factory=lambda: np.zeros((0, 4), np.float32))
-    kinds: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    test: bool = False
     cab: str = ""
     clip: str = ""
 
@@ -83,83 +50,12 @@ class Labelled:
 def read_examples(data: Path) -> list[Example]:
     """All packs under this folder. Pictures without a person are left out."""
     bodies = Bodies()
-    examples = [example for picture in _pictures(data) for example in _cut(picture, bodies)]
+    examples = [example for picture in read_pictures(data) for example in cut_examples(picture, bodies)]
     examples += list(_cut_persons(data / "belt_phone_yolo", bodies))
     return examples
 
 
-def _pictures(data: Path) -> Iterator[Labelled]:
-    yield from _truck_cabs(data / "ir_truck_cabs")
-    yield from _straps(data / "belt_strap_web")
-    yield from _side_straps(data / "statefarm_belt_boxes")
-    yield from _side_phones(data / "statefarm_phone_480")
-
-
-def _truck_cabs(pack: Path) -> Iterator[Labelled]:
-    """Where nobody said whether a belt is worn, no chest is in the picture either: there is no strap to be seen."""
-    for row in _rows(pack):
-        kinds, boxes = _boxes(pack, row["file"], {2: CIGARETTE, 3: PHONE, 4: STRAP})
-        there = (
-            There(row["belt_status"] == "worn"),
-            There(int(row["n_phone"]) > 0),
-            There(int(row["n_cigarette"]) > 0),
-            There.NO,
-        )
-        yield Labelled(
-            "truck_cabs",
-            f"truck_cabs/{row['cab']}",
-            pack / row["file"],
-            (True, True, True, False),
-            there,
-            boxes,
-            kinds,
-            cab=row["cab"],
-            clip=f"{row['cab']}/{row['clip']}",
-        )
-
-
-def _straps(pack: Path) -> Iterator[Labelled]:
-    for row in _rows(pack):
-        if int(row["tiny"]) or row["hcl_near_dup"]:
-            continue
-        kinds, boxes = _boxes(pack, row["file"], {0: STRAP})
-        there = (There.UNKNOWN, There.UNKNOWN, There.UNKNOWN, There.UNKNOWN)
-        yield Labelled(
-            "strap_web",
-            f"strap_web/{row['near_dup_group']}",
-            pack / row["file"],
-            (True, False, False, False),
-            there,
-            boxes,
-            kinds,
-        )
-
-
-def _side_straps(pack: Path) -> Iterator[Labelled]:
-    for row in _rows(pack):
-        kinds, boxes = _boxes(pack, row["file"], {0: STRAP, 1: CUP})
-        there = (There.UNKNOWN, There.UNKNOWN, There.NO, There(CUP in kinds))
-        yield Labelled(
-            "side_straps",
-            f"side/{row['near_dup_group']}",
-            pack / row["file"],
-            (True, False, True, True),
-            there,
-            boxes,
-            kinds,
-        )
-
-
-def _side_phones(pack: Path) -> Iterator[Labelled]:
-    for row in _rows(pack):
-        kind = row["class"]
-        phone = There(kind.startswith(("text", "call")))
-        there = (There.UNKNOWN, phone, There.NO, There(kind.startswith("drink")))
-        known = (False, phone is There.NO, True, False)
-        yield Labelled("side_phones", f"side/{row['near_dup_group']}", pack / row["file"], known, there)
-
-
-def _cut(picture: Labelled, bodies: Bodies) -> Iterator[Example]:
+def cut_examples(picture: Labelled, bodies: Bodies) -> Iterator[Example]:
     rgb = read_rgb(picture.path)
     body = bodies.find_driver(Picture(rgb))
     if body is not None:
@@ -174,11 +70,11 @@ def _cut_persons(pack: Path, bodies: Bodies) -> Iterator[Example]:
 
     Of a person without a belt the strap of somebody beside may be in the crop: then it is not known.
     """
-    for row in _rows(pack):
+    for row in read_rows(pack):
         path = pack / "images" / f"{row['name']}.jpg"
         rgb = read_rgb(path)
         body = bodies.find_driver(Picture(rgb))
-        kinds, boxes = _boxes(pack, f"images/{path.name}", {0: PHONE, 1: PHONE, 2: 12, 3: 13})
+        kinds, boxes = read_boxes(pack, f"images/{path.name}", {0: PHONE, 1: PHONE, 2: 12, 3: 13})
         phones = boxes[kinds == PHONE]
         for worn, person in zip(kinds[kinds >= 12] == 12, boxes[kinds >= 12], strict=True):
             own = body if body is not None and _overlap(body.box, person) > 0.4 else None
@@ -213,6 +109,7 @@ def _example(picture: Labelled, rgb: Rgb, square: Square, body: Body | None) -> 
         picture.known,
         picture.there,
         _shoulders(wide, body),
+        _mouth(wide, body),
         picture.test,
         bool(np.abs(crop.astype(np.int16) - crop.mean(axis=2, keepdims=True)).mean() < 3),
         picture.cab,
@@ -229,6 +126,18 @@ def _shoulders(square: Square, body: Body | None) -> npt.NDArray[np.float32]:
         return np.asarray(points[np.argsort(points[:, 0])], np.float32)
     half = WIDE_PX / SIDE_IN_SHOULDERS / WIDE_SHARE / 2
     return np.array([[WIDE_PX / 2 - half, WIDE_PX * 0.62], [WIDE_PX / 2 + half, WIDE_PX * 0.62]], np.float32)
+
+
+def _mouth(square: Square, body: Body | None) -> npt.NDArray[np.float32]:
+    """Below the nose: halfway between straight down and on from the eyes over the nose, as heads turn and nod."""
+    nose = body.find(NOSE) if body is not None else np.zeros((0, 2), np.float32)
+    eyes = body.find(*EYES) if body is not None else nose
+    if not len(nose) or len(eyes) < 2:
+        return np.full(2, np.nan, np.float32)
+    onwards = nose[0] - eyes.mean(axis=0)
+    down = np.array([0, np.linalg.norm(onwards)])
+    mouth = nose[0] + MOUTH_BELOW_NOSE * (onwards + down) / 2
+    return np.asarray((mouth - (square.left, square.top)) * WIDE_PX / square.side, np.float32)
 
 
 def _widen(square: Square) -> Square:
@@ -260,29 +169,3 @@ def _overlap(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> fl
     wide, high = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
     areas = [float(np.prod(box[2:] - box[:2])) for box in (one, other)]
     return max(float(wide), 0.0) * max(float(high), 0.0) / max(min(areas), 1.0)
-
-
-def _boxes(pack: Path, file: str, kind_of: dict[int, int]) -> tuple[npt.NDArray[np.int64], Boxes]:
-    """The pack's YOLO lines of the kinds asked for, in pixels."""
-    labels = pack / "labels" / f"{Path(file).stem}.txt"
-    lines = [line.split() for line in labels.read_text().splitlines()] if labels.exists() else []
-    rows = [(kind_of[int(line[0])], *map(float, line[1:5])) for line in lines if int(line[0]) in kind_of]
-    if not rows:
-        return np.zeros(0, np.int64), np.zeros((0, 4), np.float32)
-    table = np.array(rows, np.float32)
-    height, width = read_rgb(pack / file).shape[:2]
-    middle, half = table[:, 1:3], table[:, 3:5] / 2
-    boxes = np.concatenate([middle - half, middle + half], axis=1) * (width, height, width, height)
-    return table[:, 0].astype(np.int64), boxes.astype(np.float32)
-
-
-def _rows(pack: Path) -> list[dict[str, str]]:
-    with (pack / "index.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def read_rgb(path: Path) -> Rgb:
-    pixels = cv2.imread(str(path))
-    if pixels is None:
-        raise FileNotFoundError(f"no picture at {path}")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from vision.torso import KINDS, SIGNALS
 from vision.training.folds import measure_auc, measure_interval
-from vision.training.torso_data import PHONE, STRAP, Example, There
+from vision.training.torso_data import Example
+from vision.training.torso_packs import PHONE, STRAP, There
 
 Floats = npt.NDArray[np.float32]
 
@@ -21,6 +22,7 @@ PLACES: Mapping[str, Callable[[Example], bool]] = {
     "truck cabs, infrared": lambda e: e.source == "truck_cabs",
     "stock photos": lambda e: e.source == "stock",
     "stock photos, clean test split": lambda e: e.cab == "test",
+    "parked cars": lambda e: e.source == "parked",
     "side view": lambda e: e.source in {"side_phones", "side_straps"},
 }
 

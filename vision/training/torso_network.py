@@ -24,7 +24,9 @@ from ultralytics.nn.tasks import load_checkpoint
 from vision.frames import Rgb
 from vision.torso import KINDS
 from vision.training.torso_augment import Lesson, augment
-from vision.training.torso_data import Example, There
+from vision.training.torso_data import Example
+from vision.training.torso_held import cut_patches
+from vision.training.torso_packs import There
 
 Floats = npt.NDArray[np.float32]
 
@@ -114,7 +116,7 @@ def train(network: TorsoNetwork, course: Course, tell: Callable[[int, float], No
     """
     torch.manual_seed(course.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device).train()
+    network.to(device, memory_format=torch.channels_last).train()
     kept = copy.deepcopy(network)
     kept.eval()
     groups = _groups(network)
@@ -123,7 +125,8 @@ def train(network: TorsoNetwork, course: Course, tell: Callable[[int, float], No
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rates, total_steps=course.steps, pct_start=WARM_UP)
     losses: list[float] = []
     for step, lessons in enumerate(draw_lessons(course)):
-        whole, cells = network(_tensor([lesson.crop for lesson in lessons]).to(device))
+        crops = _tensor([lesson.crop for lesson in lessons])
+        whole, cells = network(crops.to(device, memory_format=torch.channels_last))
         loss = measure_loss(whole, cells, lessons)
         optimiser.zero_grad()
         loss.backward()
@@ -149,7 +152,7 @@ class _Lessons(torch.utils.data.Dataset[Lesson]):  # type: ignore[misc]
     def __init__(self, course: Course) -> None:
         random = np.random.default_rng(course.seed)
         share = course.weights / course.weights.sum()
-        self._course = course
+        self._course, self._patches = course, cut_patches(course.examples, random)
         self._chosen = random.choice(len(course.examples), course.steps * BATCH, p=share)
 
     def __len__(self) -> int:
@@ -157,7 +160,7 @@ class _Lessons(torch.utils.data.Dataset[Lesson]):  # type: ignore[misc]
 
     def __getitem__(self, place: int) -> Lesson:
         random = np.random.default_rng((self._course.seed, place))
-        return augment(self._course.examples[self._chosen[place]], random)
+        return augment(self._course.examples[self._chosen[place]], random, self._patches)
 
 
 def measure_loss(whole: Tensor, cells: Tensor, lessons: Sequence[Lesson]) -> Tensor:

@@ -26,6 +26,11 @@ class Cloth:
     alpha: float
 
 
+def measure_shoulders(shoulders: Points) -> float:
+    """In pixels. Of a person seen from the side it is the chest that counts."""
+    return max(float(np.linalg.norm(shoulders[0] - shoulders[1])), CROP_PX / 6)
+
+
 def paint_belt(rgb: Rgb, shoulders: Points, random: np.random.Generator, grey: bool, content: Mask) -> tuple[Rgb, Mask]:
     """A belt from above one shoulder across the chest, and where it can be seen.
 
@@ -33,7 +38,7 @@ def paint_belt(rgb: Rgb, shoulders: Points, random: np.random.Generator, grey: b
         shoulders: (2, 2), the left one first, as seen in the picture.
         content: where there is a picture, and no bar beside it.
     """
-    wide = _distance(shoulders)
+    wide = measure_shoulders(shoulders)
     mask = _ribbon(rgb, _belt_line(shoulders, wide, random), wide * random.uniform(0.08, 0.16))
     mask *= _gaps(rgb, shoulders, wide, random) * content
     return _lay(rgb, mask, _cloth(rgb, mask, random, grey), random), mask
@@ -41,7 +46,7 @@ def paint_belt(rgb: Rgb, shoulders: Points, random: np.random.Generator, grey: b
 
 def paint_other(rgb: Rgb, shoulders: Points, random: np.random.Generator, grey: bool, content: Mask) -> Rgb:
     """Something long and thin that is no belt on a body."""
-    wide = _distance(shoulders)
+    wide = measure_shoulders(shoulders)
     line, width = _other_line(shoulders, wide, random)
     mask = _ribbon(rgb, line, width) * content
     return _lay(rgb, mask, _cloth(rgb, mask, random, grey), random)
@@ -145,8 +150,3 @@ def _lay(rgb: Rgb, mask: Mask, cloth: Cloth, random: np.random.Generator) -> Rgb
     share = (mask * cloth.alpha)[..., None]
     laid = below * (1 - share) + cloth.tone * shading * edges * weave * share
     return np.asarray(np.clip(laid, 0, 255), np.uint8)
-
-
-def _distance(shoulders: Points) -> float:
-    """Of a person seen from the side it is the chest that counts."""
-    return max(float(np.linalg.norm(shoulders[0] - shoulders[1])), CROP_PX / 6)

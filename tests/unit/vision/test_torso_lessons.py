@@ -1,0 +1,90 @@
+"""What the torso network is shown: things put into pictures, and what is kept from it. Without torch."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.unit.vision.stories import CLIP
+from vision.bodies import Bodies
+from vision.training.torso_augment import augment
+from vision.training.torso_data import cut_examples
+from vision.training.torso_folds import BARE_CAB, forget_cab_belts, is_test, weigh
+from vision.training.torso_held import Patch, cut_patches, paint_cigarette, paste
+from vision.training.torso_packs import CIGARETTE, PHONE, STRAP, Labelled, There
+
+NO, YES, UNKNOWN = There.NO, There.YES, There.UNKNOWN
+
+
+@pytest.fixture(scope="module")
+def bare():
+    """A driver of whom all is known: no belt, no phone, no cigarette, no cup."""
+    picture = Labelled("stock", "stock/1", CLIP / "000160.jpg", (True,) * 4, (NO,) * 4, cab="train")
+    (example,) = cut_examples(picture, Bodies())
+    return example
+
+
+def of_cab(example, cab, belt):
+    boxes = np.array([(100, 200, 300, 400)], np.float32) if belt is YES else np.zeros((0, 4), np.float32)
+    kinds = np.full(len(boxes), STRAP)
+    return replace(example, source="truck_cabs", cab=cab, boxes=boxes, kinds=kinds, there=(belt, NO, NO, NO))
+
+
+def test_a_lesson_says_what_was_put_into_the_picture(bare):
+    phone = Patch(np.full((60, 60, 3), 250, np.uint8), 0.3, False, True)
+    lessons = [augment(bare, np.random.default_rng(seed), [phone]) for seed in range(60)]
+    for kind in (STRAP, PHONE, CIGARETTE):
+        shown = [lesson for lesson in lessons if lesson.there[kind] == YES]
+        assert 3 < len(shown) < 45
+        assert all(lesson.places[kind].any() for lesson in shown)
+        assert not any(lesson.places[kind].any() for lesson in lessons if lesson.there[kind] == NO)
+
+
+def test_a_pasted_piece_of_something_else_is_no_phone(bare):
+    other = Patch(np.full((60, 60, 3), 250, np.uint8), 0.3, False, False)
+    assert not any(augment(bare, np.random.default_rng(seed), [other]).there[PHONE] for seed in range(20))
+
+
+def test_nothing_is_put_into_the_bars_beside_a_picture():
+    rgb, content = np.full((224, 224, 3), 60, np.uint8), np.ones((224, 224), np.float32)
+    content[120:] = 0
+    mouth, random = np.array([112.0, 118.0], np.float32), np.random.default_rng(2)
+    smoking, _ = paint_cigarette(rgb, mouth, 90.0, random, True, content)
+    calling, box = paste(rgb, Patch(np.full((50, 40, 3), 200, np.uint8), 0.5, True, True), mouth, 90.0, random, content)
+    for crop in (smoking, calling):
+        assert (crop[120:] == 60).all()
+        assert (crop[:120] != 60).any()
+    assert box[0] < mouth[0] < box[2]
+
+
+def test_patches_are_half_phones_half_other_things(bare):
+    box = np.array([(150, 150, 250, 260)], np.float32)
+    calling = replace(bare, boxes=box, kinds=np.array([PHONE]), there=(NO, YES, NO, NO))
+    patches = cut_patches([calling, bare], np.random.default_rng(0))
+    assert sorted(patch.phone for patch in patches) == [False, True]
+    assert cut_patches([bare], np.random.default_rng(0)) == []
+
+
+def test_without_the_bare_cab_nothing_is_said_of_belts_in_cabs(bare):
+    belted = of_cab(bare, "cab01", YES)
+    (forgotten,) = forget_cab_belts([belted])
+    assert forgotten.there == (UNKNOWN, NO, NO, NO)
+    assert not forgotten.known[STRAP]
+    assert not len(forgotten.boxes)
+    assert forget_cab_belts([belted, of_cab(bare, BARE_CAB, NO)])[0] is belted
+
+
+def test_belted_cabs_are_drawn_less_often_and_the_last_people_never(bare):
+    belted, unbelted, stock = of_cab(bare, "cab01", YES), of_cab(bare, BARE_CAB, NO), bare
+    drawn = weigh([belted, unbelted, stock])
+    assert drawn[0] == pytest.approx(drawn[1] / 2)
+    assert not is_test(bare)
+    assert is_test(replace(bare, cab="test"))
+    assert [is_test(replace(bare, source="parked", cab=person)) for person in ("a", "b")] == [False, True]
+
+
+def test_a_strap_of_which_hardly_anything_is_left_teaches_nothing_about_belts(bare):
+    sliver = of_cab(bare, "cab04", YES)
+    sliver = replace(sliver, boxes=np.array([(200, 214, 216, 230)], np.float32), known=(True,) * 4)
+    seen = {int(augment(sliver, np.random.default_rng(seed)).there[STRAP]) for seed in range(12)}
+    assert YES not in seen
