@@ -55,9 +55,10 @@ def list_command(since: Since, until: Until, by: Annotated[By, typer.Option()] =
     with _asked(since, until) as (connection, window):
         found = parts(window, by, registry.vehicles_by_tag(connection))
         scored = score_parts(window, found, in_force(connection))
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in (by.value, DEFAULT_FORMULA, "90 %", "percentile", *list(FORMULAS)[1:], "km", "events", ""):
-        table.add_column(name, justify="left" if name in (by.value, "") else "right")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")  # 80 columns hold it
+    for name in (by.value, DEFAULT_FORMULA, "90 %", "per-centile", *list(FORMULAS)[1:], "km", "events", ""):
+        words = name in (by.value, "")
+        table.add_column(name.replace("-", "-\n"), justify="left" if words else "right", no_wrap=not words)
     for one in scored:
         table.add_row(*_cells(one))
     Console().print(table)
