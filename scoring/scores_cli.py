@@ -58,7 +58,8 @@ def list_command(since: Since, until: Until, by: Annotated[By, typer.Option()] =
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")  # 80 columns hold it
     for name in (by.value, DEFAULT_FORMULA, "90 %", "per-centile", *list(FORMULAS)[1:], "km", "events", ""):
         words = name in (by.value, "")
-        table.add_column(name.replace("-", "-\n"), justify="left" if words else "right", no_wrap=not words)
+        heading = name.replace("-", "-\n")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for one in scored:
         table.add_row(*_cells(one))
     Console().print(table)
