@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -14,8 +14,9 @@ from infra.clock import SECOND_US
 from infra.contracts import topics
 from infra.contracts.events import JsonObject
 from infra.contracts.telemetry import GpsSamples, ImuSamples, TelemetryBatch
+from infra.runtime.folding import dead_letters_of
 from infra.runtime.step import Delivery, Folded
-from infra.store.outputs import CountKey, DeadLetter, Outputs
+from infra.store.outputs import CountKey, Outputs
 from ingest.core import seconds
 from ingest.core.lead import Leads
 from ingest.core.seconds import Carry
@@ -70,7 +71,8 @@ class Recorder:
         admitted = _admit(states, deliveries, counts)
         streams = _streams(states, admitted)
         streams += [_Stream(vehicle, device, carry) for vehicle in woken for device, carry in states[vehicle].items()]
-        outputs = Outputs(dead_letters=list(_dead_letters(deliveries)), counts=counts)
+        refused = [letter for d in deliveries for letter in dead_letters_of(d.record, _batch(d).rejected)]
+        outputs = Outputs(dead_letters=refused, counts=counts)
         outputs.positions = _record_positions([(s, s.gps) for s in streams])
         outputs.motion = _record_motion([(s, s.imu) for s in streams], outputs.counts)
         after: dict[str, Devices] = {v: states[v] for v in (*woken, *(s.vehicle_id for s in streams))}
@@ -150,22 +152,6 @@ def _record_motion(given: Sequence[tuple[_Stream, list[ImuSamples]]], counts: Co
             stream.carry = carry
         tables.append(motion_table(finished, [s.vehicle_id for s in ending], counts))
     return pa.concat_tables(tables) if any(len(t) for t in tables) else None
-
-
-def _dead_letters(deliveries: Sequence[Delivery]) -> Iterator[DeadLetter]:
-    for delivery in deliveries:
-        record = delivery.record
-        for rejection in _batch(delivery).rejected:
-            yield DeadLetter(
-                topic=record.topic,
-                lane=record.lane,
-                offset=record.offset,
-                vehicle_id=delivery.vehicle_id,
-                reason=f"{rejection.stream}_{rejection.reason}",  # one each: ids are derived from it
-                detail=rejection.example,
-                rows=rejection.rows,
-                arrived_us=record.arrived_us,
-            )
 
 
 def _counts(deliveries: Sequence[Delivery]) -> Counter[CountKey]:

@@ -1,4 +1,4 @@
-"""The eyes' worker: frames in; observations, drowsiness events and their stills out."""
+"""The eyes' worker: frames in, or what a device saw on them; observations, in-cab events and their stills out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from infra.clock import SECOND_US, SystemClock
 from infra.contracts import topics
 from infra.contracts.events import JsonObject, SafetyEvent, event_id
 from infra.contracts.frames import Camera, Frame
+from infra.contracts.observations import ObservationBatch
+from infra.runtime.folding import dead_letters_of
 from infra.runtime.step import Delivery, Folded
 from infra.runtime.worker import Worker
 from infra.settings import Settings
@@ -42,6 +44,7 @@ from vision.heads import default_heads
 from vision.lag import SKIPPED, Lag
 from vision.looking import CHUNK, Eyes, Look, make_glance
 from vision.models import FaceModel, Head, MediapipeFaces
+from vision.observed import expand
 from vision.spots import MediapipeSpots, ScriptedSpots, Spots
 
 GROUP = "vision"
@@ -90,7 +93,7 @@ class VisionStep:
         return dump_state(state)
 
     def prepare(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-        """Each driver's frame with a ``Look``, ``Unusable`` or ``SKIPPED``; other cameras as they came."""
+        """Each driver's frame with a ``Look``, ``Unusable`` or ``SKIPPED``; whatever is no such frame as it came."""
         prepared = [self._skip_if_old(delivery) for delivery in deliveries]
         wanted = [i for i, delivery in enumerate(prepared) if _is_drivers(delivery) and delivery.prepared is None]
         before: dict[str, int] = {}
@@ -158,6 +161,16 @@ class _Notes:
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def fold_one(self, state: DriverState, delivery: Delivery) -> DriverState:
+        batch = delivery.message
+        if not isinstance(batch, ObservationBatch):
+            return self._fold_frame(state, delivery)
+        for seen in expand(delivery, batch):
+            state = self._fold_frame(state, seen)
+        self._dead += dead_letters_of(delivery.record, batch.rejected)
+        self._counts[batch.vehicle_id, "observations_refused"] += sum(each.rows for each in batch.rejected)
+        return state
+
+    def _fold_frame(self, state: DriverState, delivery: Delivery) -> DriverState:
         frame, seen = _frame(delivery), delivery.prepared
         if frame.rejected is not None:
             seen = Unusable(f"frame_{frame.rejected}", "refused by the gateway, whose answer said why")
@@ -171,7 +184,8 @@ class _Notes:
             return state
         if not isinstance(seen, Look):
             raise TypeError(f"a frame comes to fold without having been through prepare: {seen!r}")
-        self._count(frame, "frames", "frames_no_face" if not seen.face_found else None)
+        word = "frames" if frame.jpeg else "observations"
+        self._count(frame, word, f"{word}_no_face" if not seen.face_found else None)
         if delivery.late:
             self._observe(delivery, seen, see_openness(state, _glance(frame, seen)), None)
             return state
@@ -225,7 +239,7 @@ class _Notes:
                 "eye_openness": openness,
                 "perclos": perclos,
                 "speed_mps": frame.speed_mps,
-                "record_offset": delivery.record.offset,
+                "record_offset": delivery.record.offset if frame.jpeg else None,  # a device kept the picture
             }
         )
 
@@ -233,7 +247,7 @@ class _Notes:
         self._counts.update((vehicle_id, f"{sign}s") for sign in judgement.signs)
         for finding in judgement.findings:
             event = _event(vehicle_id, state, finding)
-            if finding.opens and frame is not None:
+            if finding.opens and frame is not None and frame.jpeg:
                 event = replace(event, media=self._stills.take(event.event_id, frame))
             self._events.append(event)
             self._due.append(ScoreDue(vehicle_id, event.driver_id, event.start_us))
@@ -248,6 +262,9 @@ def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Wo
 
 
 def _is_drivers(delivery: Delivery) -> bool:
+    """Whether it is a picture to be looked at."""
+    if isinstance(delivery.message, ObservationBatch):
+        return False
     frame = _frame(delivery)
     return frame.camera is Camera.DRIVER and frame.rejected is None
 

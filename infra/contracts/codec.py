@@ -25,6 +25,7 @@ import numpy.typing as npt
 import orjson
 
 from infra.contracts.frames import Camera, Frame
+from infra.contracts.observations import OBSERVATION_DTYPES, ObservationBatch, ObservationSamples
 from infra.contracts.telemetry import (
     GPS_DTYPES,
     IMU_DTYPES,
@@ -38,7 +39,7 @@ from infra.contracts.telemetry import (
 )
 
 VERSION = 1
-_KIND = "rumblestrip"  # metadata: "telemetry/1", "frame/1", "tick/1"
+_KIND = "rumblestrip"  # metadata: "telemetry/1", "observations/1", "frame/1", "tick/1"
 _METADATA = "__metadata__"
 
 _MAX_HEADER_BYTES = 4_000_000  # rejections carry examples; nothing needs more
@@ -49,14 +50,20 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "I8": np.dtype("<i1"),
 }
 _WORDS = {dtype: word for word, dtype in _DTYPES.items()}
-_COLUMNS = sorted(  # widest first
-    [("gps", name, dtype) for name, dtype in GPS_DTYPES.items()]
-    + [("imu", name, dtype) for name, dtype in IMU_DTYPES.items()],
-    key=lambda column: -column[2].itemsize,
-)
+_STREAMS: dict[str, dict[str, dict[str, np.dtype[Any]]]] = {
+    "telemetry": {"gps": GPS_DTYPES, "imu": IMU_DTYPES},
+    "observations": {"seen": OBSERVATION_DTYPES},
+}
+_COLUMNS = {
+    kind: sorted(  # widest first
+        ((stream, name, dtype) for stream, dtypes in streams.items() for name, dtype in dtypes.items()),
+        key=lambda column: -column[2].itemsize,
+    )
+    for kind, streams in _STREAMS.items()
+}
 
-Message = TelemetryBatch | Frame
-Samples = TypeVar("Samples", GpsSamples, ImuSamples)
+Message = TelemetryBatch | ObservationBatch | Frame
+Samples = TypeVar("Samples", GpsSamples, ImuSamples, ObservationSamples)
 
 
 class DecodeError(ValueError):
@@ -70,7 +77,9 @@ class DecodeError(ValueError):
 
 def encode(message: Message) -> bytes:
     """The bytes of a message, in the newest version."""
-    return _encode_frame(message) if isinstance(message, Frame) else _encode_telemetry(message)
+    if isinstance(message, Frame):
+        return _encode_frame(message)
+    return _encode_telemetry(message) if isinstance(message, TelemetryBatch) else _encode_observations(message)
 
 
 def decode(payload: bytes) -> Message:
@@ -83,6 +92,8 @@ def decode(payload: bytes) -> Message:
     try:
         if name == "telemetry":
             return _telemetry(metadata, columns)
+        if name == "observations":
+            return _observations(metadata, columns)
         if name == "frame":
             return _frame(metadata, columns)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -110,39 +121,17 @@ def decode_tick(payload: bytes) -> int:
 
 
 def _encode_telemetry(batch: TelemetryBatch) -> bytes:
-    metadata = {
-        _KIND: f"telemetry/{VERSION}",
-        "vehicle_id": batch.vehicle_id,
-        "device_id": batch.device_id,
-        "boot_id": batch.boot_id,
-        "sequence": str(batch.sequence),
-        "vehicle_class": batch.vehicle_class,
-        "imu_frame": batch.imu_frame,
-        "received_us": str(batch.received_us),
-    }
-    if batch.driver_id is not None:
-        metadata["driver_id"] = batch.driver_id
-    if batch.rejected:
-        rows = [[r.stream, r.reason, r.rows, r.example] for r in batch.rejected]
-        metadata["rejected"] = orjson.dumps(rows).decode()
-    values = {"gps": batch.gps, "imu": batch.imu}
-    buffers = [getattr(values[stream], name).astype(dtype, copy=False).tobytes() for stream, name, dtype in _COLUMNS]
-    return _join(metadata, _layout(len(batch.gps), len(batch.imu)), buffers)
+    more = {"vehicle_class": batch.vehicle_class, "imu_frame": batch.imu_frame}
+    return _join_columns("telemetry", _head(batch) | more | _rejections(batch), {"gps": batch.gps, "imu": batch.imu})
+
+
+def _encode_observations(batch: ObservationBatch) -> bytes:
+    return _join_columns("observations", _head(batch) | _rejections(batch), {"seen": batch.samples})
 
 
 def _encode_frame(frame: Frame) -> bytes:
-    metadata = {
-        _KIND: f"frame/{VERSION}",
-        "vehicle_id": frame.vehicle_id,
-        "device_id": frame.device_id,
-        "boot_id": frame.boot_id,
-        "sequence": str(frame.sequence),
-        "camera": frame.camera,
-        "time_us": str(frame.time_us),
-        "received_us": str(frame.received_us),
-    }
-    if frame.driver_id is not None:
-        metadata["driver_id"] = frame.driver_id
+    metadata = {_KIND: f"frame/{VERSION}"} | _head(frame)
+    metadata |= {"camera": frame.camera, "time_us": str(frame.time_us)}
     if frame.speed_mps is not None:
         metadata["speed_mps"] = repr(float(frame.speed_mps))  # as digits, and exact
     if frame.rejected is not None:
@@ -154,14 +143,38 @@ def _encode_frame(frame: Frame) -> bytes:
     return _join(metadata, layout[1:], [frame.jpeg])
 
 
+def _head(message: Message) -> dict[str, str]:
+    """Whose it is, and its place."""
+    head = {
+        "vehicle_id": message.vehicle_id,
+        "device_id": message.device_id,
+        "boot_id": message.boot_id,
+        "sequence": str(message.sequence),
+        "received_us": str(message.received_us),
+    }
+    return head if message.driver_id is None else head | {"driver_id": message.driver_id}
+
+
+def _rejections(batch: TelemetryBatch | ObservationBatch) -> dict[str, str]:
+    rows = [[r.stream, r.reason, r.rows, r.example] for r in batch.rejected]
+    return {"rejected": orjson.dumps(rows).decode()} if rows else {}
+
+
+def _join_columns(kind: str, metadata: Mapping[str, str], values: Mapping[str, Any]) -> bytes:
+    rows = tuple((stream, len(samples)) for stream, samples in values.items())
+    buffers = [
+        getattr(values[stream], name).astype(dtype, copy=False).tobytes() for stream, name, dtype in _COLUMNS[kind]
+    ]
+    return _join({_KIND: f"{kind}/{VERSION}", **metadata}, _layout(kind, rows), buffers)
+
+
 @lru_cache(4096)
-def _layout(gps_rows: int, imu_rows: int) -> bytes:
+def _layout(kind: str, rows_of: tuple[tuple[str, int], ...]) -> bytes:
     """The header's part about columns: devices send the same numbers of rows again and again."""
-    entries, start = {}, 0
-    for stream, name, dtype in _COLUMNS:
-        rows = gps_rows if stream == "gps" else imu_rows
-        end = start + rows * dtype.itemsize
-        entries[f"{stream}_{name}"] = {"dtype": _WORDS[dtype], "shape": [rows], "data_offsets": [start, end]}
+    entries, start, rows = {}, 0, dict(rows_of)
+    for stream, name, dtype in _COLUMNS[kind]:
+        end = start + rows[stream] * dtype.itemsize
+        entries[f"{stream}_{name}"] = {"dtype": _WORDS[dtype], "shape": [rows[stream]], "data_offsets": [start, end]}
         start = end
     return orjson.dumps(entries)[1:]
 
@@ -214,36 +227,42 @@ def _slice(buffers: memoryview, start: int, end: int) -> memoryview:
 
 def _telemetry(metadata: Mapping[str, Any], columns: Mapping[str, Entry]) -> TelemetryBatch:
     return TelemetryBatch(
-        vehicle_id=_text(metadata, "vehicle_id"),
-        device_id=_text(metadata, "device_id"),
-        boot_id=_text(metadata, "boot_id"),
-        sequence=int(metadata["sequence"]),
-        driver_id=metadata.get("driver_id"),
+        **_place(metadata),
         vehicle_class=VehicleClass(metadata["vehicle_class"]),
         imu_frame=ImuFrame(metadata["imu_frame"]),
-        received_us=int(metadata["received_us"]),
         gps=_samples(GpsSamples, "gps_", GPS_DTYPES, columns),
         imu=_samples(ImuSamples, "imu_", IMU_DTYPES, columns),
-        rejected=tuple(Rejection(*row) for row in orjson.loads(metadata.get("rejected") or b"[]")),
+        rejected=_refused(metadata),
     )
+
+
+def _observations(metadata: Mapping[str, Any], columns: Mapping[str, Entry]) -> ObservationBatch:
+    seen = _samples(ObservationSamples, "seen_", OBSERVATION_DTYPES, columns)
+    return ObservationBatch(**_place(metadata), samples=seen, rejected=_refused(metadata))
 
 
 def _frame(metadata: Mapping[str, Any], columns: Mapping[str, Entry]) -> Frame:
     speed = metadata.get("speed_mps")
     return Frame(
-        vehicle_id=_text(metadata, "vehicle_id"),
-        device_id=_text(metadata, "device_id"),
-        boot_id=_text(metadata, "boot_id"),
-        sequence=int(metadata["sequence"]),
-        driver_id=metadata.get("driver_id"),
+        **_place(metadata),
         camera=Camera(metadata["camera"]),
         time_us=int(metadata["time_us"]),
         speed_mps=None if speed is None else float(speed),
-        received_us=int(metadata["received_us"]),
         jpeg=bytes(columns["jpeg"][1]),
         rejected=metadata.get("rejected"),
         belt_switch={None: None, "0": False, "1": True}[metadata.get("belt_switch")],
     )
+
+
+def _place(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``_head`` wrote."""
+    texts = {name: _text(metadata, name) for name in ("vehicle_id", "device_id", "boot_id")}
+    numbers = {name: int(metadata[name]) for name in ("sequence", "received_us")}
+    return {**texts, **numbers, "driver_id": metadata.get("driver_id")}
+
+
+def _refused(metadata: Mapping[str, Any]) -> tuple[Rejection, ...]:
+    return tuple(Rejection(*row) for row in orjson.loads(metadata.get("rejected") or b"[]"))
 
 
 def _samples(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 UNKNOWN = -1
 """Stands in ignition and belt columns for: the device does not report it."""
@@ -121,6 +124,7 @@ GPS_DTYPES: dict[str, np.dtype[Any]] = {
 IMU_DTYPES: dict[str, np.dtype[Any]] = {"time_us": _INT64} | {f.name: _FLOAT32 for f in fields(ImuSamples)[1:]}
 
 Samples = TypeVar("Samples", GpsSamples, ImuSamples)
+Columns = TypeVar("Columns", bound="DataclassInstance")
 
 
 def empty_gps() -> GpsSamples:
@@ -133,12 +137,12 @@ def empty_imu() -> ImuSamples:
     return ImuSamples(**columns)
 
 
-def take(samples: Samples, index: npt.NDArray[np.bool_] | Int64 | slice) -> Samples:
-    """The samples at an index, a mask or a slice."""
+def take(samples: Columns, index: npt.NDArray[np.bool_] | Int64 | slice) -> Columns:
+    """The samples, of any dataclass of columns, at an index, a mask or a slice."""
     return type(samples)(**{f.name: getattr(samples, f.name)[index] for f in fields(samples)})
 
 
-def concat(parts: Sequence[Samples]) -> Samples:
+def concat(parts: Sequence[Columns]) -> Columns:
     """One run of samples from several of the same kind, in the order given. At least one part."""
     kind = type(parts[0])
     return kind(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(kind)})

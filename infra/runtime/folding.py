@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from infra.bus.port import Record
 from infra.contracts.codec import DecodeError, Message, decode, decode_tick
+from infra.contracts.telemetry import Rejection
 from infra.contracts.topics import lane_of
 from infra.runtime.ordering import Limits, Order, Passed
 from infra.runtime.step import Delivery, Step
@@ -135,6 +136,14 @@ def dead_letter_of(record: Record, reason: str, detail: str, payload: bytes | No
     """A dead letter that stands for a whole record."""
     place = (record.topic, record.lane, record.offset)
     return DeadLetter(*place, record.key, reason, detail, 1, record.arrived_us, payload)
+
+
+def dead_letters_of(record: Record, rejected: Iterable[Rejection]) -> Iterator[DeadLetter]:
+    """One for each reason for which the gateway left rows out of a batch; ids are derived from the reason."""
+    place = (record.topic, record.lane, record.offset)
+    for each in rejected:
+        reason = f"{each.stream}_{each.reason}"
+        yield DeadLetter(*place, record.key, reason, each.example, each.rows, record.arrived_us)
 
 
 def combine(parts: Sequence[Outputs]) -> Outputs:

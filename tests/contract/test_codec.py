@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from infra.contracts import arrow_form, codec
 from infra.contracts.codec import DecodeError
 from infra.contracts.frames import Camera, Frame
+from infra.contracts.observations import OBSERVATION_DTYPES, ObservationBatch, ObservationSamples
 from infra.contracts.telemetry import (
     GPS_DTYPES,
     IMU_DTYPES,
@@ -80,6 +81,22 @@ FRAME = Frame(
     received_us=T0 + 1,
     jpeg=b"\xff\xd8 not a picture \xff\xd9",
 )
+_SEEN = {name: _column([0.25, np.nan], dtype) for name, dtype in OBSERVATION_DTYPES.items() if dtype.kind == "f"}
+OBSERVATIONS = ObservationBatch(
+    vehicle_id="van-7",
+    device_id="van-7-device",
+    boot_id="b",
+    sequence=4,
+    driver_id="änna",
+    received_us=T0 + 1,
+    samples=ObservationSamples(
+        time_us=_column([T0, T0 + 200_000], "i8"),
+        face_found=_column([1, 0], "i1"),
+        belt_buckled=_column([1, UNKNOWN], "i1"),
+        **_SEEN,
+    ),
+    rejected=(Rejection("observations", "out_of_range", 1, '{"yawn":7}'),),
+)
 
 
 def same_samples(one, other) -> None:
@@ -89,10 +106,12 @@ def same_samples(one, other) -> None:
         np.testing.assert_array_equal(left, right, err_msg=f.name)
 
 
-def same_batch(one: TelemetryBatch, other: TelemetryBatch) -> None:
-    same_samples(one.gps, other.gps)
-    same_samples(one.imu, other.imu)
-    rest = [f.name for f in fields(one) if f.name not in ("gps", "imu")]
+def same_batch(one: TelemetryBatch | ObservationBatch, other: TelemetryBatch | ObservationBatch) -> None:
+    assert type(one) is type(other)
+    streams = [f.name for f in fields(one) if f.name in ("gps", "imu", "samples")]
+    for stream in streams:
+        same_samples(getattr(one, stream), getattr(other, stream))
+    rest = [f.name for f in fields(one) if f.name not in streams]
     assert [getattr(one, n) for n in rest] == [getattr(other, n) for n in rest]
 
 
@@ -111,6 +130,10 @@ def test_a_batch_comes_back_as_it_was():
 def test_a_batch_without_samples_comes_back():
     empty = replace(TELEMETRY, gps=empty_gps(), imu=empty_imu(), driver_id=None, rejected=())
     same_batch(codec.decode(codec.encode(empty)), empty)
+
+
+def test_observations_come_back_as_they_were():
+    same_batch(codec.decode(codec.encode(OBSERVATIONS)), OBSERVATIONS)
 
 
 def test_a_frame_comes_back_as_it_was():
@@ -137,6 +160,10 @@ def test_slices_with_a_step_are_written_right():
 
 def test_telemetry_of_version_1_decodes_for_ever():
     same_batch(codec.decode((PAYLOADS / "telemetry_1.bin").read_bytes()), TELEMETRY)
+
+
+def test_observations_of_version_1_decode_for_ever():
+    same_batch(codec.decode((PAYLOADS / "observations_1.bin").read_bytes()), OBSERVATIONS)
 
 
 def test_unknown_columns_are_passed_over_and_missing_optional_ones_are_unknown():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from infra.contracts.events import EventKind
 from tests.unit.vision.numbers import KNOWN, findings, glance, last_tellings
 from tests.unit.vision.numbers import START_US as STORY_START_US
-from tests.unit.vision.stories import MAX_PIXELS, deliveries, drawn, final_events, frame, run, scripted_step
+from tests.unit.vision.stories import MAX_PIXELS, deliveries, drawn, final_events, frame, observed, run, scripted_step
 from vision.core import signals
 from vision.core.cadence import SELDOM
 from vision.core.driver import DriverState, Glance, dump_state, follow, load_state
@@ -58,6 +58,18 @@ def test_any_split_gives_the_same_events_rows_and_states(pattern, data):
     whole, split = run(step, stream), run(step, stream, cuts)
     assert split[0] == whole[0]
     assert words(split[1]) == words(whole[1])
+    numbers = step.prepare(observed(stream, cuts))
+    sent = run(step, numbers, data.draw(st.lists(st.integers(0, len(numbers)), max_size=3)))
+    assert sent[0] == whole[0]
+    assert unseen(words(sent[1])) == unseen(words(whole[1]))
+
+
+def unseen(said):
+    """What is the same whether the pictures came or only the numbers."""
+    events, rows, counts, due = said
+    kept = sorted((row | {"record_offset": None} for row in rows), key=lambda row: (row["vehicle_id"], row["time"]))
+    renamed = {(vehicle, word.replace("observations", "frames")): n for (vehicle, word), n in counts.items()}
+    return {key: event for key, (event, _) in events.items()}, kept, renamed, sorted(due, key=str)
 
 
 def test_frame_by_frame_gives_the_same_as_at_once():

@@ -4,16 +4,18 @@ import io
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from PIL import Image
 
 from infra.bus.port import Record
-from infra.contracts.codec import encode
+from infra.contracts.codec import decode, encode
 from infra.contracts.frames import Camera, Frame
+from infra.contracts.observations import ObservationBatch
 from infra.runtime.step import Delivery
 from infra.store.outputs import Outputs
 from vision.models import ScriptedFaces
+from vision.observed import Observed, write_observed
 from vision.service import VisionStep
 
 START_US = 1_700_000_000_000_000
@@ -52,6 +54,25 @@ def deliveries(frames: Sequence[Frame], late: bool = False) -> list[Delivery]:
         Delivery(Record("frames", 0, i, f.vehicle_id, encode(f), START_US + i * 1000), f, late)
         for i, f in enumerate(frames)
     ]
+
+
+def observed(prepared: Sequence[Delivery], cuts: Sequence[int] = ()) -> list[Delivery]:
+    """The same looks as the numbers that devices would send: batches that end at the cuts, and where a driver does."""
+    sent: list[Delivery] = []
+    for begin, end in pairwise([0, *sorted(cuts), len(prepared)]):
+        part = sorted(prepared[begin:end], key=lambda delivery: delivery.vehicle_id)  # each vehicle's in their order
+        for _, rows in groupby(part, key=lambda delivery: (delivery.vehicle_id, delivery.message.driver_id)):
+            sent.append(_batch(list(rows), len(sent)))
+    return sent
+
+
+def _batch(rows: Sequence[Delivery], number: int) -> Delivery:
+    frame = rows[0].message
+    seen = [Observed(d.message.time_us, d.prepared, d.message.speed_mps, d.message.belt_switch) for d in rows]
+    place = (frame.vehicle_id, frame.device_id, frame.boot_id, number, frame.driver_id, frame.received_us)
+    batch = ObservationBatch(*place, write_observed(seen))
+    record = Record("frames", 0, number, frame.vehicle_id, encode(batch), START_US + number * 1000)
+    return Delivery(record, decode(record.value))
 
 
 def scripted_step() -> VisionStep:

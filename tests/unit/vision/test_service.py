@@ -1,6 +1,7 @@
 """The step of the eyes, with scripted faces."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -8,8 +9,9 @@ from PIL import Image
 from infra.clock import FixedClock
 from infra.contracts.events import EventKind, event_id
 from infra.contracts.frames import Camera
+from infra.contracts.telemetry import Rejection
 from infra.store.outputs import OBSERVATION_SCHEMA
-from tests.unit.vision.stories import START_US, deliveries, drawn, final_events, frame, run, scripted_step
+from tests.unit.vision.stories import START_US, deliveries, drawn, final_events, frame, observed, run, scripted_step
 from vision.lag import Lag
 from vision.looking import Look
 from vision.models import ScriptedFaces
@@ -86,6 +88,21 @@ def test_unusable_frame_is_a_dead_letter_without_its_picture_and_stops_nothing()
     assert all(letter.payload is None and letter.rows == 1 for letter in outputs.dead_letters)
     assert outputs.observations.num_rows == 2
     assert outputs.counts["van", "frames_unusable"] == 2
+
+
+def test_numbers_of_a_device_are_the_same_event_without_any_footage():
+    step = scripted_step()
+    pictures = step.prepare(deliveries([frame(i, drawn(level)) for i, level in enumerate([*AWAKE, *[SHUT] * 20])]))
+    (sent,) = observed(pictures)
+    refused = replace(sent.message, rejected=[Rejection("observations", "out_of_range", 2, "{}")])
+    _, (outputs,) = run(step, step.prepare([replace(sent, message=refused)]))
+    _, before = run(step, pictures)
+    ((event, media),) = final_events([outputs]).values()
+    assert (event, media) == (next(iter(final_events(before).values()))[0], [])
+    assert set(outputs.observations["record_offset"].to_pylist()) == {None}, "there is nothing to make a clip of"
+    assert [(letter.reason, letter.rows) for letter in outputs.dead_letters] == [("observations_out_of_range", 2)]
+    assert outputs.counts["van", "observations"] == 340
+    assert outputs.counts["van", "observations_refused"] == 2
 
 
 @pytest.mark.parametrize("camera", list(Camera))
