@@ -118,6 +118,9 @@ class Settings(BaseSettings):
         title="Most samples a request",
         description="GPS and IMU rows together; 10 min at 100 Hz.",
     )
+    max_observations: int = Field(
+        6_000, ge=1, title="Most observations a request", description="Rows, one a picture; 10 min at 10 a second."
+    )
     max_frames: int = Field(100, ge=1, title="Most frames a request", description="")
     max_frame_pixels: int = Field(
         4_200_000,

@@ -1,4 +1,4 @@
-"""What both routes share: who is asking, and handing messages to the broker within a bounded time."""
+"""What all routes share: who is asking, and handing messages to the broker within a bounded time."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from infra.contracts import codec
 from infra.settings import Settings
 from infra.store.registry import Identity
 from ingest.auth import Tokens
+from ingest.core.validate import TimeWindow
 from ingest.problems import Problem
 from ingest.quota import Quota
 
@@ -39,6 +40,11 @@ class Door:
         self.quota.spend(identity.device_id, self.clock.now_us())
         with self.quota.place(identity.device_id):
             yield identity
+
+    def window(self, received_us: int) -> TimeWindow:
+        """Times that are believed of what came at this instant."""
+        behind_s, ahead_s = self.settings.max_behind_s, self.settings.max_ahead_s
+        return TimeWindow(received_us - int(behind_s * 1e6), received_us + int(ahead_s * 1e6))
 
     async def publish(self, topic: str, messages: Sequence[codec.Message]) -> None:
         """Return when the broker has all of them. Raises Problem 413 or 503; the device then sends all again,

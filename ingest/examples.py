@@ -39,6 +39,45 @@ TELEMETRY_ANSWER: dict[str, Any] = {
     "reordered": 0,
 }
 
+OBSERVATIONS_BODY: dict[str, Any] = {
+    "version": 1,
+    "boot_id": "2026-07-01-a",
+    "sequence": 4,
+    "driver_id": "anna",
+    "observations": {
+        "time_ms": [1782892800000, 1782892800200, 1782892800400],
+        "face_found": [True, True, False],
+        "speed_mps": [24.6, 24.6, 24.7],
+        "belt_buckled": [True, True, None],
+        "aspect_ratio": [0.281, 0.043, None],
+        "picture_hash": [2889614527, 1204419881, 3320511202],
+        "eye_closed_left": [0.02, 0.97, None],
+        "eye_closed_right": [0.01, 0.98, None],
+        "eye_closed": [0.01, 0.98, None],
+        "head_yaw_deg": [12.1, 12.3, None],
+        "head_pitch_deg": [-4.0, -6.2, None],
+        "head_roll_deg": [0.4, 0.5, None],
+        "gaze_yaw_deg": [1.5, None, None],
+        "gaze_pitch_deg": [-2.0, None, None],
+        "mouth_open": [0.02, 0.02, None],
+        "yawn": [0.01, 0.01, None],
+        "belt_worn": [0.96, None, 0.95],
+        "phone": [0.02, None, 0.03],
+        "smoking": [0.01, None, 0.01],
+        "drinking": [0.01, None, 0.02],
+        "light": [0.41, 0.41, 0.40],
+        "contrast": [0.22, 0.22, 0.21],
+        "sharpness": [310.5, 305.2, 298.0],
+        "camera_unfit": [0, 0, 0],
+    },
+}
+
+OBSERVATIONS_ANSWER: dict[str, Any] = {
+    "accepted": 2,
+    "rejected": [{"batch": 0, "stream": "observations", "reason": "out_of_range", "rows": 1, "first_index": 1}],
+    "reordered": 0,
+}
+
 FRAMES_ANSWER: dict[str, Any] = {"accepted": 1, "rejected": []}
 
 PROBLEM: dict[str, Any] = {
@@ -86,25 +125,38 @@ _ARROW_TEXT = (
     "imu_frame as scalars; gps_time_us, gps_lat, …, imu_time_us, imu_accel_x_mps2, … as lists."
 )
 
+
+def _batches(example: dict[str, Any]) -> dict[str, Any]:
+    """A JSON body of batches."""
+    return {
+        "schema": {"type": "object", "required": ["boot_id", "sequence"]},
+        "examples": {
+            "one": {"summary": "One batch", "value": example},
+            "several": {"summary": "Several batches", "value": {"batches": [example]}},
+        },
+    }
+
+
 TELEMETRY: dict[str, Any] = {
     "security": [{"device": []}],
     "parameters": [_ENCODINGS],
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {
-                "schema": {"type": "object", "required": ["boot_id", "sequence"]},
-                "examples": {
-                    "one": {"summary": "One batch", "value": TELEMETRY_BODY},
-                    "several": {"summary": "Several batches", "value": {"batches": [TELEMETRY_BODY]}},
-                },
-            },
+            "application/json": _batches(TELEMETRY_BODY),
             "application/vnd.apache.arrow.stream": {
                 "schema": {"type": "string", "format": "binary", "description": _ARROW_TEXT}
             },
         },
     },
     "responses": _responses(TELEMETRY_ANSWER),
+}
+
+OBSERVATIONS: dict[str, Any] = {
+    "security": [{"device": []}],
+    "parameters": [_ENCODINGS],
+    "requestBody": {"required": True, "content": {"application/json": _batches(OBSERVATIONS_BODY)}},
+    "responses": _responses(OBSERVATIONS_ANSWER),
 }
 
 FRAMES: dict[str, Any] = {

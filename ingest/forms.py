@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from infra.contracts.arrow_form import SAMPLE_COLUMNS, read_stream
 from infra.contracts.codec import DecodeError
+from infra.contracts.observations import ObservationSamples
 from infra.contracts.telemetry import GPS_DTYPES, IMU_DTYPES, UNKNOWN, GpsSamples, ImuFrame, ImuSamples
 from ingest.core.normalise import Fault, RawBatch
 from ingest.core.validate import MISSING_TIME, WRONG_LENGTH, WRONG_TYPE
@@ -29,10 +30,15 @@ _MAX_TIME_MS = 2.0**53 / 1000  # so that microseconds are exact in a float64
 _INT8, _INT64 = pa.int8(), pa.int64()
 _NUMBERS = frozenset({int, float, type(None)})
 _FLAGS = frozenset({bool, int, type(None)})
-_REQUIRED = {"gps": ("time_us", "lat", "lon"), "imu": ("time_us", "accel_x_mps2", "accel_y_mps2", "accel_z_mps2")}
+_REQUIRED = {
+    "gps": ("time_us", "lat", "lon"),
+    "imu": ("time_us", "accel_x_mps2", "accel_y_mps2", "accel_z_mps2"),
+    "observations": ("time_us", "face_found"),
+}
 
-Samples = TypeVar("Samples", GpsSamples, ImuSamples)
+Samples = TypeVar("Samples", GpsSamples, ImuSamples, ObservationSamples)
 Columns = dict[str, npt.NDArray[Any]]
+Dtypes = Mapping[str, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,14 @@ def from_json(body: bytes, owner: Owner, max_rows: int) -> list[RawBatch]:
 
     Raises Problem 400, 403, 413 or 422; a column that cannot be read becomes a fault of its batch.
     """
-    _check_values(body.count(b","), max_rows)
+    return [
+        _json_batch(batch, owner) for batch in read_documents(body, {"gps": GPS_DTYPES, "imu": IMU_DTYPES}, max_rows)
+    ]
+
+
+def read_documents(body: bytes, streams: Mapping[str, Dtypes], max_rows: int) -> list[dict[str, Any]]:
+    """The batches of a JSON body, not looked into yet. Raises Problem 400, 413 or 422."""
+    _check_values(body.count(b","), max_rows * max(map(len, streams.values())), max_rows)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -69,8 +82,8 @@ def from_json(body: bytes, owner: Owner, max_rows: int) -> list[RawBatch]:
     if not isinstance(found, list) or not all(isinstance(b, dict) for b in found):
         raise Problem(422, WRONG_TYPE, "A batch is a JSON object; several stand in a list.", field="batches")
     _check_count(len(found))
-    _check_rows(sum(_json_rows(batch.get(s)) for batch in found for s in ("gps", "imu")), max_rows)
-    return [_json_batch(batch, owner) for batch in found]
+    _check_rows(sum(_json_rows(batch.get(stream)) for batch in found for stream in streams), max_rows)
+    return found
 
 
 def _json_rows(stream: object) -> int:
@@ -80,14 +93,15 @@ def _json_rows(stream: object) -> int:
 
 
 def _json_batch(batch: dict[str, Any], owner: Owner) -> RawBatch:
-    gps, gps_fault = _json_stream("gps", batch.get("gps"), GpsSamples, GPS_DTYPES)
-    imu, imu_fault = _json_stream("imu", batch.get("imu"), ImuSamples, IMU_DTYPES)
+    gps, gps_fault = read_stream_columns("gps", batch.get("gps"), GpsSamples, GPS_DTYPES)
+    imu, imu_fault = read_stream_columns("imu", batch.get("imu"), ImuSamples, IMU_DTYPES)
     return _raw(batch, owner, gps, imu, [f for f in (gps_fault, imu_fault) if f])
 
 
-def _json_stream(
-    stream: str, given: object, kind: type[Samples], dtypes: Mapping[str, np.dtype[Any]]
+def read_stream_columns(
+    stream: str, given: object, kind: type[Samples], dtypes: Dtypes
 ) -> tuple[Samples, Fault | None]:
+    """The columns of one stream; none, and the fault, where one of them cannot be read. Raises Problem 422."""
     if given is None:
         return _filled(stream, kind, dtypes, {}), None
     if not isinstance(given, dict):
@@ -223,6 +237,11 @@ _OWNER = ("vehicle_id", "device_id")
 def _raw(
     fields: Mapping[str, Any], owner: Owner, gps: GpsSamples, imu: ImuSamples, faults: Sequence[Fault]
 ) -> RawBatch:
+    return RawBatch(*read_place(fields, owner), _frame(fields.get("imu_frame")), gps, imu, faults)
+
+
+def read_place(fields: Mapping[str, Any], owner: Owner) -> tuple[str, int, str | None]:
+    """Boot, sequence and driver of a batch. Raises Problem 403 or 422."""
     for name in _OWNER:
         if fields.get(name) not in (None, getattr(owner, name)):
             detail = f"The token belongs to {name} {getattr(owner, name)!r}, the body says {fields[name]!r:.100}."
@@ -230,15 +249,8 @@ def _raw(
     version = fields.get("version", VERSION)
     if version != VERSION:
         raise Problem(422, "unknown_version", f"This gateway reads version {VERSION}.", field="version")
-    return RawBatch(
-        boot_id=text(fields.get("boot_id"), "boot_id"),
-        sequence=whole(fields.get("sequence"), "sequence"),
-        driver_id=None if fields.get("driver_id") is None else text(fields["driver_id"], "driver_id"),
-        imu_frame=_frame(fields.get("imu_frame")),
-        gps=gps,
-        imu=imu,
-        faults=faults,
-    )
+    driver_id = None if fields.get("driver_id") is None else text(fields["driver_id"], "driver_id")
+    return text(fields.get("boot_id"), "boot_id"), whole(fields.get("sequence"), "sequence"), driver_id
 
 
 def text(value: object, field: str) -> str:
@@ -299,9 +311,9 @@ def _check_count(count: int) -> None:
         raise Problem(status, reason, f"{count} batches; from 1 to {MAX_BATCHES} are taken.", field="batches")
 
 
-def _check_values(values: int, most_rows: int) -> None:
+def _check_values(values: int, most: int, most_rows: int) -> None:
     """Before JSON is parsed: 32 MB of `[],[],…` would become a gigabyte of lists. Between two values is a comma."""
-    if values > most_rows * len(GPS_DTYPES) + MAX_BATCHES * _VALUES_BESIDE:
+    if values > most + MAX_BATCHES * _VALUES_BESIDE:
         raise Problem(413, "too_many_rows", f"{values} values; at most {most_rows} samples are taken in a request.")
 
 

@@ -17,13 +17,14 @@ from infra.metrics import GATEWAY_REQUESTS, GATEWAY_SECONDS
 from infra.settings import Settings
 from infra.store import registry
 from infra.store.registry import Identity
-from ingest import problems, routes_frames, routes_health, routes_telemetry
+from ingest import problems, routes_frames, routes_health, routes_observations, routes_telemetry
 from ingest.auth import Lookup, Tokens
 from ingest.door import Door
 from ingest.quota import Quota
 
-_DESCRIPTION = "Telemetry and dashcam frames of a fleet. Errors are RFC 9457 problem details, everywhere."
-_PATHS = frozenset({routes_telemetry.PATH, routes_frames.PATH, "/healthz", "/readyz", "/metrics"})
+_DESCRIPTION = "Telemetry, dashcam frames and observations of a fleet. Errors are RFC 9457 problem details, everywhere."
+_SENT_TO = (routes_telemetry, routes_frames, routes_observations)
+_PATHS = frozenset({*(routes.PATH for routes in _SENT_TO), "/healthz", "/readyz", "/metrics"})
 
 
 def build_app(settings: Settings, engine: Engine, bus: Bus, clock: Clock, lookup: Lookup | None = None) -> FastAPI:
@@ -43,7 +44,7 @@ def build_app(settings: Settings, engine: Engine, bus: Bus, clock: Clock, lookup
         swagger_ui_parameters={"validatorUrl": None},  # else a badge is asked for at swagger.io
     )
     app.state.producer = producer
-    for router in (routes_telemetry.router(door), routes_frames.router(door), routes_health.router(engine, producer)):
+    for router in (*(routes.router(door) for routes in _SENT_TO), routes_health.router(engine, producer)):
         app.include_router(router)
     problems.install(app)
     app.add_middleware(Meter)

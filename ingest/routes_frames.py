@@ -39,7 +39,7 @@ def router(door: Door) -> APIRouter:
         """
         async with door.admitted(request) as identity:
             received_us = door.clock.now_us()
-            limits = Limits.of(door.settings, received_us)
+            limits = Limits(door.settings.max_frame_pixels, door.window(received_us), received_us)
             frames: list[Frame] = []  # and what stands in for those refused
             rejected: list[Problem] = []
             sent = await _sent(request, door)

@@ -12,7 +12,6 @@ from typing import Any
 from PIL import Image
 
 from infra.contracts.frames import Camera, Frame
-from infra.settings import Settings
 from infra.store.registry import Identity
 from ingest.core.validate import GPS_RANGES, MISSING_TIME, TimeWindow
 from ingest.forms import Unusable, read_times, text, whole
@@ -43,12 +42,6 @@ class Limits:
     most_pixels: int
     window: TimeWindow
     received_us: int
-
-    @classmethod
-    def of(cls, settings: Settings, received_us: int) -> Limits:
-        oldest_us = received_us - int(settings.max_behind_s * 1e6)
-        newest_us = received_us + int(settings.max_ahead_s * 1e6)
-        return cls(settings.max_frame_pixels, TimeWindow(oldest_us, newest_us), received_us)
 
 
 def read_frame(meta: Mapping[str, Any], jpeg: bytes | Problem, identity: Identity, limits: Limits) -> Frame:

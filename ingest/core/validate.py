@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from infra.contracts.telemetry import GpsSamples, ImuSamples, Rejection, take
+from infra.contracts.observations import MEASURED, ObservationSamples
+from infra.contracts.telemetry import UNKNOWN, GpsSamples, ImuSamples, Rejection, take
 
 MISSING = "missing_value"
 NOT_FINITE = "not_finite"
@@ -21,6 +22,7 @@ REPEATED_TIME = "repeated_time"
 NO_FIX = "no_fix"
 WRONG_LENGTH = "wrong_length"
 WRONG_TYPE = "wrong_type"
+UNKNOWN_COLUMN = "unknown_column"
 UNITS_SUSPECTED = "units_suspected"
 BATCH_REFUSED = "batch_refused"  # good in itself, but another column made the whole batch unusable
 
@@ -34,7 +36,7 @@ EXAMPLE_CHARACTERS = 500
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
-Samples = TypeVar("Samples", GpsSamples, ImuSamples)
+Samples = TypeVar("Samples", GpsSamples, ImuSamples, ObservationSamples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,19 @@ GPS_RANGES: Mapping[str, Range] = {
 _ACCEL, _GYRO = Range(-400, 400, required=True), Range(-75, 75)
 IMU_RANGES: Mapping[str, Range] = {
     f.name: _ACCEL if f.name.startswith("accel") else _GYRO for f in fields(ImuSamples)[1:]
+}
+_SHARE, _TURN = Range(0, 1), Range(-180, 180)
+_SHAPE = Range(0, 1_000)  # height over width of an eye or a mouth; seen from the side it has hardly any width
+OBSERVATION_RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(MEASURED, _SHARE),
+    **{name: _TURN for name in MEASURED if name.endswith("_deg")},
+    "face_found": Range(0, 1, required=True),
+    "speed_mps": GPS_RANGES["speed_mps"],
+    "belt_buckled": GPS_RANGES["belt_buckled"],
+    "aspect_ratio": _SHAPE,
+    "picture_hash": Range(0, 2**32 - 1),
+    "mouth_open": _SHAPE,
+    "sharpness": Range(0, 1_040_400),  # a Laplacian of 8 bits lies within ±1,020
 }
 
 
@@ -104,6 +119,10 @@ def check_imu(samples: ImuSamples, window: TimeWindow) -> Checked[ImuSamples]:
     return _check("imu", samples, IMU_RANGES, window)
 
 
+def check_observations(samples: ObservationSamples, window: TimeWindow) -> Checked[ObservationSamples]:
+    return _check("observations", samples, OBSERVATION_RANGES, window)
+
+
 def _check(stream: str, samples: Samples, ranges: Mapping[str, Range], window: TimeWindow) -> Checked[Samples]:
     if not len(samples):
         return Checked(samples)
@@ -138,7 +157,7 @@ def _mark_times(codes: Codes, time_us: npt.NDArray[np.int64], window: TimeWindow
 def _mark_range(codes: Codes, values: npt.NDArray[Any], bounds: Range) -> None:
     if bounds.low <= values.min() and values.max() <= bounds.high:  # false with a NaN among them
         return
-    unknown = np.isnan(values)
+    unknown = np.isnan(values) if values.dtype.kind == "f" else values == UNKNOWN
     if bounds.required:
         _mark(codes, unknown, MISSING)
     _mark(codes, np.isinf(values), NOT_FINITE)
@@ -168,7 +187,7 @@ def _refusals(stream: str, samples: Samples, codes: Codes) -> Iterator[Refusal]:
         yield Refusal(stream, _WORDS[code], len(index), first, example_of(samples, first))
 
 
-def example_of(samples: GpsSamples | ImuSamples, row: int) -> str:
+def example_of(samples: GpsSamples | ImuSamples | ObservationSamples, row: int) -> str:
     """One row as JSON, for people who read dead letters; NaN and infinite become null."""
     values = {f.name: getattr(samples, f.name)[row].item() for f in fields(samples)}
     return orjson.dumps(values).decode()[:EXAMPLE_CHARACTERS]
