@@ -24,7 +24,7 @@ SIDE_IN_SHOULDERS = 2.2
 MOST_OF_PICTURE = 1.1
 """Of the picture's shorter side: a driver who fills it is not made smaller."""
 
-ABOVE_SHARE = 0.36
+ABOVE_SHARE = 0.3
 """Of the side, how far the middle of the face is from the upper edge."""
 
 HEADS_A_SHOULDER_WIDTH = 2.4
