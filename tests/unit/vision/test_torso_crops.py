@@ -52,7 +52,7 @@ def test_near_and_far_drivers_look_alike(shoulders_px):
     """The face is at the same place of the crop, and as large."""
     square = place_square(body(shoulders_px=shoulders_px), WIDTH, HEIGHT)
     nose = move_boxes(np.array([[320, 160, 320, 160]], np.float32), square)[0, :2]
-    assert nose == pytest.approx((CROP_PX / 2, 0.36 * CROP_PX), abs=2)
+    assert nose == pytest.approx((CROP_PX / 2, ABOVE_SHARE * CROP_PX), abs=2)
 
 
 @pytest.mark.parametrize("at", [(20.0, 20.0), (630.0, 160.0), (320.0, 470.0)])
