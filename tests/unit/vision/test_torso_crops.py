@@ -6,6 +6,7 @@ import pytest
 from vision.bodies import EARS, EYES, NOSE, SHOULDERS, Body
 from vision.torso import SIGNALS, Calibration
 from vision.torso_crops import (
+    ABOVE_SHARE,
     CROP_PX,
     FILL,
     SIDE_IN_SHOULDERS,
