@@ -167,7 +167,8 @@ class _Notes:
         for seen in expand(delivery, batch):
             state = self._fold_frame(state, seen)
         self._dead += dead_letters_of(delivery.record, batch.rejected)
-        self._counts[batch.vehicle_id, "observations_refused"] += sum(each.rows for each in batch.rejected)
+        for refused in batch.rejected:
+            self._counts[batch.vehicle_id, "observations_refused"] += refused.rows
         return state
 
     def _fold_frame(self, state: DriverState, delivery: Delivery) -> DriverState:

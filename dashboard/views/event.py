@@ -47,6 +47,7 @@ def show(person: Person) -> None:
         motion = reports.motion(connection, event.vehicle_id, since, until)
         raw = queries.trace_of(connection, event.event_id)
         trace = queries.signals_of(connection, event.event_id)
+        by_device = queries.seen_by_device(connection, event)
     _way_through(filters, place)
     _headline(event)
     left, right = st.columns([3, 2], gap="medium")
@@ -56,7 +57,7 @@ def show(person: Person) -> None:
         _cost(event, costs)
         _log(event, actions)
     with left:
-        footage.show(person, event, media, trace)
+        footage.show(person, event, media, trace, by_device)
         _drawings(event, track, motion, raw)
 
 

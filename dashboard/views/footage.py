@@ -21,8 +21,14 @@ CAMERAS = {"driver": "Driver’s camera", "road": "Road camera", "cabin": "Cabin
 MAKING = timedelta(minutes=5)  # a clip is made within this after its event came in
 
 
-def show(person: Person, event: EventRow, media: Sequence[MediaRow], trace: SignalTrace | None) -> None:
-    """Clips first; the still where there is no clip; why there is nothing, where there is nothing."""
+def show(
+    person: Person, event: EventRow, media: Sequence[MediaRow], trace: SignalTrace | None, by_device: bool
+) -> None:
+    """Clips first; the still where there is no clip; why there is nothing, where there is nothing.
+
+    Args:
+        by_device: whether the device's own eyes saw it.
+    """
     sees_face = may_see_face(person.role, settings().face_roles)
     kept = choose([item for item in media if item.deleted_at is None], sees_face)
     clips = [item for item in kept if item.kind == "clip"]
@@ -34,7 +40,7 @@ def show(person: Person, event: EventRow, media: Sequence[MediaRow], trace: Sign
     if kept:
         st.caption("Passengers are blurred." if sees_face else "Faces are blurred.")
     else:
-        _nothing(event, media)
+        _nothing(event, media, by_device)
     if trace is not None:
         _signal(event, trace)
 
@@ -63,12 +69,14 @@ def _still(event: EventRow, item: MediaRow) -> None:
     )
 
 
-def _nothing(event: EventRow, media: Sequence[MediaRow]) -> None:
+def _nothing(event: EventRow, media: Sequence[MediaRow], by_device: bool) -> None:
     gone = [item.deleted_at for item in media if item.deleted_at is not None]
     if gone:
         st.caption(f"The footage is no longer kept since {words().time(max(gone))}.")
     elif media:
         st.caption("There is footage, and not for your eyes: every picture of it shows a face.")
+    elif by_device:
+        st.caption("Seen by the device; no footage was sent.")
     elif event.kind in CLIP_KINDS | STILL_KINDS and now() - event.end_at < MAKING:
         st.caption("The clip is being made. Look again in a moment.")
     elif event.kind in CLIP_KINDS | STILL_KINDS:

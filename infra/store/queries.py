@@ -28,7 +28,16 @@ from sqlalchemy import (
 )
 
 from infra.contracts.signal_trace import SignalTrace, load_trace
-from infra.store.tables import driver, event_media, event_signal, event_trace, review_action, safety_event, vehicle
+from infra.store.tables import (
+    driver,
+    event_media,
+    event_signal,
+    event_trace,
+    observation,
+    review_action,
+    safety_event,
+    vehicle,
+)
 
 Order = Literal["priority", "newest", "oldest"]
 
@@ -207,6 +216,13 @@ def signals_of(connection: Connection, event_id: UUID) -> SignalTrace | None:
     """The numbers of each frame around an event; None where no camera saw it."""
     samples = connection.scalar(select(event_signal.c.samples).where(event_signal.c.event_id == event_id))
     return load_trace(samples) if samples else None
+
+
+def seen_by_device(connection: Connection, event: EventRow) -> bool:
+    """Whether a device looked at the driver meanwhile and sent numbers, so that there is no frame of it."""
+    table = observation.c
+    sent = and_(table.vehicle_id == event.vehicle_id, table.record_offset.is_(None))
+    return bool(connection.scalar(select(exists().where(sent, table.time.between(event.start_at, event.end_at)))))
 
 
 def activity(connection: Connection, event_id: UUID) -> list[ActionRow]:

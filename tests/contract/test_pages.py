@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 from streamlit.testing.v1 import AppTest
 
 import dashboard.app
 from dashboard import data
 from dashboard.auth import Person
 from dashboard.core.review import Role
+from infra.clock import to_datetime
 from infra.settings import load
+from infra.store import queries
 from infra.store.engine import make_engine, plain_url
 from infra.store.media import LocalMedia
+from infra.store.tables import observation
 from tests.seed import UNTIL, seed
 
 pytestmark = pytest.mark.store("postgres")
@@ -71,6 +74,28 @@ def test_a_link_with_filters_opens_the_filtered_list(database: Engine, media: Lo
     assert f"of {len(brakes)}" in _words(page)
     nothing = open_page(database, kind="harsh_brake", view="dismissed")
     assert "No event fits these filters" in _words(nothing)
+
+
+def test_an_event_that_a_device_saw_says_that_no_footage_was_sent(
+    database: Engine, media: LocalMedia, open_page: Open
+) -> None:
+    def page(person, event, by_device) -> None:  # run from its text alone
+        from dashboard.views import footage
+
+        footage.show(person, event, (), None, by_device)
+
+    told = next(e for e in seed(database, media, load(), UNTIL, days=2).events if not e.media)
+    seen = {"time": to_datetime(told.start_us), "vehicle_id": told.vehicle_id, "camera": "driver", "face_found": True}
+    open_page(database)
+    said = []
+    for offset in (7, None):  # a frame in the topic; numbers alone
+        with database.begin() as connection:
+            connection.execute(insert(observation), seen | {"record_offset": offset})
+            event = queries.event(connection, told.event_id, None)
+            assert event is not None
+            shown = {"person": MANAGER, "event": event, "by_device": queries.seen_by_device(connection, event)}
+        said.append(_words(AppTest.from_function(page, kwargs=shown).run()))
+    assert said == ["No camera saw it.", "Seen by the device; no footage was sent."]
 
 
 def test_without_a_session_nothing_is_shown(database: Engine, media: LocalMedia, open_page: Open) -> None:
