@@ -109,13 +109,19 @@ def _decoded(image: Image.Image) -> Picture:
     scale = _reduction(max(image.size))
     image.draft("RGB", (image.width // scale, image.height // scale))  # does nothing but for JPEG
     try:
-        upright = ImageOps.exif_transpose(_shallow(image)).convert("RGB")
+        rgb = np.asarray(_upright(_shallow(image)))
     except _BROKEN as error:
         raise UnusableFrame(Reason.BROKEN, str(error)[:200]) from error
-    rgb = np.asarray(upright)
     if max(rgb.shape[:2]) // scale >= ENOUGH_PX:  # was not drafted
         rgb = _halved(rgb, scale)
     return Picture(rgb, scale)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """In RGB. Nothing is copied where it is so already."""
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _shallow(image: Image.Image) -> Image.Image:
