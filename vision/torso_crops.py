@@ -6,6 +6,7 @@ it can; what lies outside is grey.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -29,6 +30,9 @@ ABOVE_SHARE = 0.3
 
 HEADS_A_SHOULDER_WIDTH = 2.4
 """Distance of the ears to that of the shoulders, where the shoulders are not seen."""
+
+LEAST_WARP = 0.6
+"""A warp reads single pixels: thin straps would break up if it made a picture smaller than this."""
 
 FILL = 114
 
@@ -66,16 +70,25 @@ def torso_share(body: Body, height: int) -> float:
 def cut_torso(rgb: Rgb, square: Square, px: int = CROP_PX) -> Rgb:
     """(px, px, 3)."""
     scale = px / square.side
-    matrix = np.array([[scale, 0, -square.left * scale], [0, scale, -square.top * scale]])
-    sharp = cv2.INTER_LINEAR if scale > 0.6 else cv2.INTER_AREA
-    source = rgb
-    if scale <= 0.6:  # a warp reads single pixels: thin straps would break up
-        share = scale / 0.9
-        size = max(round(rgb.shape[1] * share), 1), max(round(rgb.shape[0] * share), 1)
-        source = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-        matrix[:, :2] /= share
-    crop = cv2.warpAffine(source, matrix, (px, px), flags=sharp, borderValue=(FILL,) * 3)
+    source, left, top, step = _thin_out(rgb, square, math.ceil(LEAST_WARP / scale))
+    matrix = np.array([[scale * step, 0, (left - square.left) * scale], [0, scale * step, (top - square.top) * scale]])
+    crop = cv2.warpAffine(source, matrix, (px, px), flags=cv2.INTER_LINEAR, borderValue=(FILL,) * 3)
     return np.asarray(crop, np.uint8)
+
+
+def _thin_out(rgb: Rgb, square: Square, step: int) -> tuple[Rgb, int, int, int]:
+    """The part under the square, of each ``step`` × ``step`` pixels their mean; its corner in the picture, the step.
+
+    Whole pixels are averaged: OpenCV takes a sixth of the time of any other share.
+    """
+    if step <= 1:
+        return rgb, 0, 0, 1
+    left, top = (max(int(start) // step - 1, 0) * step for start in (square.left, square.top))
+    right, bottom = (int(start + square.side) + 2 * step for start in (square.left, square.top))
+    part = rgb[top:bottom, left:right]
+    high, wide = (max(side // step, 1) for side in part.shape[:2])
+    thin = cv2.resize(part[: high * step, : wide * step], (wide, high), interpolation=cv2.INTER_AREA)
+    return np.asarray(thin, np.uint8), left, top, step
 
 
 def _shoulders_px(body: Body) -> float:
