@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.frames import Picture, Rgb
-from vision.networks import open_network
+from vision.networks import lay_planes, open_network
 
 WEIGHTS = "body_pose.onnx"
 
@@ -53,8 +53,7 @@ class Bodies:
     def find_driver(self, picture: Picture) -> Body | None:
         """The person who is largest and surest; None for an empty seat."""
         pixels, scale = _fit(picture.rgb)
-        batch = pixels[None].transpose(0, 3, 1, 2).astype(np.float32) / 255
-        (found,) = self._network.run(None, {"images": np.ascontiguousarray(batch)})
+        (found,) = self._network.run(None, {"images": lay_planes(pixels)[None]})
         return _pick(found[0].T, scale)
 
     def close(self) -> None:

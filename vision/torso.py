@@ -20,7 +20,7 @@ from vision.bodies import Bodies, Body
 from vision.core.signals import BELT_WORN, DRINKING, PHONE, SMOKING
 from vision.frames import Picture, Rgb
 from vision.models import Face
-from vision.networks import open_network
+from vision.networks import lay_planes, open_network
 from vision.torso_crops import Square, cut_torso, place_square, torso_share
 
 KINDS = ("strap", "phone", "cigarette", "cup")
@@ -82,8 +82,8 @@ class Torsos:
 
     def _run_one(self, crop: Rgb) -> tuple[Floats, Floats]:
         """The crop and its mirror image, which is a driver on the other side: the mean of both."""
-        both = np.stack([crop, crop[:, ::-1]]).transpose(0, 3, 1, 2)
-        logits, cells = self._network.run(None, {"crops": np.ascontiguousarray(both, np.float32) / 255})
+        planes = lay_planes(crop)
+        logits, cells = self._network.run(None, {"crops": np.stack([planes, planes[:, :, ::-1]])})
         return logits.mean(axis=0), cells[0]
 
     def _answer(self, body: Body, picture: Picture, square: Square, logits: Floats, cells: Floats) -> Torso:
