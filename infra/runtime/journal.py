@@ -1,4 +1,4 @@
-"""What a replaying device remembers on disk: by how much it moved the drive in time, and what the gateway has."""
+"""What a sending device remembers on disk: by how much it moved a recording in time, and what the gateway has."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ WEEK_US = 7 * 86_400 * SECOND_US
 
 @dataclass(slots=True)
 class Journal:
-    """Of one drive towards one gateway. ``telemetry`` and ``frames`` count the parcels acknowledged, in order."""
+    """Of one recording towards one gateway. ``telemetry``, ``frames`` and ``observations`` count the parcels
+    acknowledged, in order."""
 
     path: Path
     boot_id: str
     shift_us: int
     telemetry: int = 0
     frames: int = 0
+    observations: int = 0
 
     def acknowledge(self, stream: str, through: int) -> None:
         """Remember, safely, that the gateway has the parcels before ``through``."""
@@ -48,10 +50,23 @@ def open_journal(folder: Path, drive: Drive, target: str, end_us: int, now_us: i
         end_us: when the recording ends.
     """
     start = f"{drive.manifest.device_id}|{drive.manifest.start.isoformat()}"
-    key = hashlib.sha256(f"{start}|{target}".encode()).hexdigest()[:12]
-    path = folder / f"{drive.name}-{key}.json"
+    shift_us = (now_us - end_us) // WEEK_US * WEEK_US
+    return open_journal_of(folder, drive.name, start, target, shift_us)
+
+
+def open_journal_of(folder: Path, name: str, start: str, target: str, shift_us: int, prefix: str = "replay") -> Journal:
+    """The journal of any recording, as it was left or new.
+
+    Args:
+        start: tells it from others of its name.
+        shift_us: of a new one.
+        prefix: of its boot id.
+    """
+    path = folder / f"{name}-{_digest(f'{start}|{target}')[:12]}.json"
     if path.exists():
         return Journal(path, **json.loads(path.read_text()))
-    shift_us = (now_us - end_us) // WEEK_US * WEEK_US
-    boot = hashlib.sha256(f"{start}|{shift_us}".encode()).hexdigest()[:16]
-    return Journal(path, f"replay-{boot}", shift_us)
+    return Journal(path, f"{prefix}-{_digest(f'{start}|{shift_us}')[:16]}", shift_us)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -11,6 +11,7 @@ import orjson
 
 from infra.clock import SECOND_US
 from infra.contracts.frames import Frame
+from infra.contracts.observations import ObservationSamples
 from infra.contracts.telemetry import UNKNOWN, GpsSamples, ImuSamples, Int64, TelemetryBatch, concat, empty_imu, take
 from infra.drives import Drive, DriveFrame
 
@@ -95,7 +96,7 @@ def _belt_switch(gps: GpsSamples, time_us: int) -> bool | None:
 def telemetry_json(batch: TelemetryBatch) -> bytes:
     """The batch in the gateway's JSON form."""
     streams = {
-        name: _json_columns(samples) for name, samples in (("gps", batch.gps), ("imu", batch.imu)) if len(samples)
+        name: json_columns(samples) for name, samples in (("gps", batch.gps), ("imu", batch.imu)) if len(samples)
     }
     head: dict[str, Any] = {"boot_id": batch.boot_id, "sequence": batch.sequence, "imu_frame": str(batch.imu_frame)}
     return orjson.dumps(head | ({"driver_id": batch.driver_id} if batch.driver_id else {}) | streams)
@@ -120,7 +121,7 @@ def _frame_meta(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _json_columns(samples: GpsSamples | ImuSamples) -> dict[str, list[Any]]:
+def json_columns(samples: GpsSamples | ImuSamples | ObservationSamples) -> dict[str, list[Any]]:
     """Columns in which something is known; NaN and unknown as null."""
     columns: dict[str, list[Any]] = {"time_ms": (samples.time_us / 1000).tolist()}
     for name in samples.__dataclass_fields__:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 
 import httpx
-import pyarrow as pa
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from infra.clock import SECOND_US, Clock
@@ -21,27 +18,13 @@ from infra.contracts.arrow_form import write_batches
 from infra.contracts.telemetry import GpsSamples, TelemetryBatch
 from infra.drives import Drive, DriveFrame
 from infra.runtime.journal import Journal, open_journal
+from infra.runtime.line import GIVE_UP_S, TIMEOUT_S, Line, in_words, pack
 from infra.runtime.parcels import frame_parcels, frames_form, frames_with_speed, telemetry_batches, telemetry_json
 
-logger = logging.getLogger(__name__)
-
 DRIVES_AT_ONCE = 8
-TIMEOUT_S = 30.0
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 30.0  # after a failure, doubling
-GIVE_UP_S = 300.0  # without any answer
-
-_NOT_THIS_DEVICE = (401, 403, 404, 405)
 
 Tokens = Callable[[Drive], str]
 """The device token of a drive's vehicle."""
-
-
-class Undeliverable(RuntimeError):
-    """The gateway did not answer for GIVE_UP_S; what was acknowledged stays so, and a later run goes on from there."""
-
-
-class TurnedAway(RuntimeError):
-    """The gateway does not know this device, or is no gateway. Nothing was given up; mend it and run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +90,14 @@ async def _replay(
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, limits=limits) as client:
         gate = asyncio.Semaphore(DRIVES_AT_ONCE)
         todo = [
-            _send_device(_Line(client, tokens(trips[0][0]), options), trips, options, progress, gate)
+            _send_device(Line(client, tokens(trips[0][0]), options.give_up_s), trips, options, progress, gate)
             for trips in devices.values()
         ]
         return [report for reports in await asyncio.gather(*todo) for report in reports]
 
 
 async def _send_device(
-    line: _Line,
+    line: Line,
     trips: list[tuple[Drive, Journal]],
     options: Options,
     progress: Progress,
@@ -131,7 +114,7 @@ async def _send_device(
 class _DriveReplay:
     """One drive on its way."""
 
-    def __init__(self, drive: Drive, journal: Journal, line: _Line, options: Options, progress: Progress) -> None:
+    def __init__(self, drive: Drive, journal: Journal, line: Line, options: Options, progress: Progress) -> None:
         self.drive, self.journal, self.line, self.options = drive, journal, line, options
         self.report = Report(drive.name)
         self.progress = progress
@@ -190,7 +173,7 @@ class _DriveReplay:
             rejected = answer.json().get("rejected", [])
             self.report.rejected_rows += sum(r.get("rows", 1) for r in rejected)
         else:
-            self.report.refused.append(f"{what}: {answer.status_code} {_reason(answer)}")
+            self.report.refused.append(f"{what}: {in_words(answer)}")
 
     def _tick(self, stream: str, index: int, wanted: bool) -> None:
         if not wanted:
@@ -199,74 +182,9 @@ class _DriveReplay:
             self.journal.acknowledge(stream, index + 1)
 
 
-class _Line:
-    """A device's connection: posts until the gateway has decided."""
-
-    def __init__(self, client: httpx.AsyncClient, token: str, options: Options) -> None:
-        self._client = client
-        self._token = token
-        self._options = options
-        self.retries = 0
-
-    async def post(self, path: str, *, headers: dict[str, str] | None = None, **body: object) -> httpx.Response:
-        """The gateway's final answer: 2xx, or a 4xx that a retry would not change.
-
-        Raises:
-            Undeliverable: nothing final for too long.
-            TurnedAway: this token or address will never do.
-        """
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._options.give_up_s
-        wait_s = FIRST_WAIT_S
-        while True:
-            answer, problem = await self._try(path, headers or {}, body)
-            if answer is not None and answer.status_code in _NOT_THIS_DEVICE:
-                raise TurnedAway(
-                    f"{path}: {problem}; is the device registered (`rumblestrip devices`), is it its token?"
-                )
-            if answer is not None and not _worth_a_retry(answer):
-                return answer
-            asked_s = _retry_after_s(answer)
-            pause_s = asked_s if asked_s is not None else wait_s * random.uniform(0.5, 1.0)
-            if loop.time() + pause_s > give_up:
-                raise Undeliverable(f"{self._client.base_url}{path.lstrip('/')}: {problem}; is the gateway running?")
-            self.retries += 1
-            logger.info("%s: %s; again in %.1f s", path, problem, pause_s)
-            await asyncio.sleep(pause_s)
-            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
-
-    async def _try(
-        self, path: str, headers: dict[str, str], body: dict[str, object]
-    ) -> tuple[httpx.Response | None, str]:
-        try:
-            signed = headers | {"Authorization": f"Bearer {self._token}"}
-            answer = await self._client.post(path, headers=signed, **body)  # type: ignore[arg-type]
-        except httpx.TransportError as error:
-            return None, f"{type(error).__name__} {error}".strip()
-        return answer, f"{answer.status_code} {_reason(answer)}"
-
-
-def _worth_a_retry(answer: httpx.Response) -> bool:
-    again = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT)
-    return answer.status_code in again or answer.is_server_error
-
-
-def _retry_after_s(answer: httpx.Response | None) -> float | None:
-    value = answer.headers.get("Retry-After", "") if answer is not None else ""
-    return float(value) if value.isdigit() else None
-
-
-def _reason(answer: httpx.Response) -> str:
-    if "json" not in answer.headers.get("Content-Type", ""):
-        return answer.text[:200]
-    problem = answer.json()
-    return str(problem.get("detail") or problem.get("title") or problem)[:300]
-
-
 def _telemetry_body(batch: TelemetryBatch, form: str) -> tuple[bytes, dict[str, str]]:
     plain, kind = (telemetry_json(batch), "application/json") if form == "json" else (write_batches([batch]), ARROW)
-    body = pa.Codec("zstd").compress(plain, asbytes=True)
-    return body, {"Content-Type": kind, "Content-Encoding": "zstd"}
+    return pack(plain, kind)
 
 
 def _end_us(batch: TelemetryBatch) -> int:

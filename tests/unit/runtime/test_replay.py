@@ -14,10 +14,12 @@ import pytest
 from infra.clock import FixedClock, to_us
 from infra.contracts.arrow_form import read_stream
 from infra.drives import find_drives, open_drive
+from infra.runtime import line
 from infra.runtime import replay as replaying
 from infra.runtime.journal import WEEK_US, open_journal
+from infra.runtime.line import TurnedAway, Undeliverable
 from infra.runtime.parcels import ending, telemetry_batches, telemetry_json
-from infra.runtime.replay import Options, TurnedAway, Undeliverable, replay
+from infra.runtime.replay import Options, replay
 
 DEMO = Path(__file__).parents[3] / "infra" / "demo"
 NOW_US = 1_800_000_000_000_000  # Friday 2027-01-15 08:00 UTC
@@ -104,7 +106,7 @@ def test_every_batch_arrives_once_and_in_order(tmp_path, gateway, drive):
 
 
 def test_failures_that_pass_are_retried_until_they_do(tmp_path, gateway, drive, monkeypatch):
-    monkeypatch.setattr(replaying, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(line, "FIRST_WAIT_S", 0.001)
     server = gateway((503, {"Retry-After": "0"}), (202, {}), (429, {"Retry-After": "0"}), (500, {}), ("hang up", {}))
     (report,) = send(server, [drive], tmp_path)
     assert server.sequences() == list(range(51))
