@@ -11,7 +11,7 @@ from vision.chatter import without_chatter
 from vision.core.eyes import measure_aspect_ratio
 from vision.core.seat import Box
 from vision.frames import Picture, decode_picture
-from vision.models import MediapipeFaces, ScriptedFaces
+from vision.models import MediapipeFaces, ScriptedFaces, read_landmarks
 
 AWAKE, SHUT = "000178.jpg", "000226.jpg"
 EMPTY = Picture(np.zeros((480, 640, 3), np.uint8))
@@ -153,3 +153,14 @@ def test_mesh_takes_a_second_look_at_a_small_face_in_a_wide_picture():
     model.close()
     assert 0.5 < face.box.left < face.box.right < 0.87
     assert 0.05 < face.box.right - face.box.left < 0.1
+
+
+@pytest.mark.parametrize("more", [{}, {"visibility": 0.5}])
+def test_landmarks_are_read_as_the_library_itself_gives_them(more):
+    """With a field more than the mesh sends they are read one by one."""
+    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmark, NormalizedLandmarkList
+
+    points = np.random.default_rng(1).normal(0.5, 0.3, (478, 3)).astype(np.float32)
+    points[0] = 0.0
+    landmarks = NormalizedLandmarkList(landmark=[NormalizedLandmark(x=x, y=y, z=z, **more) for x, y, z in points])
+    np.testing.assert_array_equal(read_landmarks(landmarks), points)
