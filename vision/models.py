@@ -51,15 +51,8 @@ class Face:
 
 
 class FaceModel(Protocol):
-    def find_faces(
-        self, pictures: Sequence[Picture], usual: Sequence[Box | None] | None = None
-    ) -> Sequence[Face | None]:
-        """The driver's face in each picture; None where there is none.
-
-        Args:
-            usual: for each picture where that vehicle's driver usually is (see ``vision.core.seat``); the largest
-                face is taken where this is not known.
-        """
+    def find_faces(self, pictures: Sequence[Picture]) -> Sequence[Face | None]:
+        """The driver's face in each picture; None where there is none."""
 
     def close(self) -> None:
         """Free what the model holds. It may be used again, and is then loaded again."""
@@ -91,13 +84,10 @@ class MediapipeFaces:
     def __init__(self) -> None:
         self._second = SecondLook()
 
-    def find_faces(
-        self, pictures: Sequence[Picture], usual: Sequence[Box | None] | None = None
-    ) -> Sequence[Face | None]:
+    def find_faces(self, pictures: Sequence[Picture]) -> Sequence[Face | None]:
         fresh = "_mesh" not in self.__dict__
-        places = usual or [None] * len(pictures)
         with without_chatter() if fresh else nullcontext():
-            return [self._find(picture, place) for picture, place in zip(pictures, places, strict=True)]
+            return [self._find(picture) for picture in pictures]
 
     def close(self) -> None:
         mesh = self.__dict__.pop("_mesh", None)
@@ -105,8 +95,8 @@ class MediapipeFaces:
             mesh.close()
         self._second.close()
 
-    def _find(self, picture: Picture, usual: Box | None) -> Face | None:
-        return _driver(self._meshes(picture.rgb) or self._look_closer(picture.rgb), picture, usual)
+    def _find(self, picture: Picture) -> Face | None:
+        return _driver(self._meshes(picture.rgb) or self._look_closer(picture.rgb), picture)
 
     def _look_closer(self, rgb: Rgb) -> list[Mesh]:
         for crop, place in self._second.find_crops(rgb):
@@ -135,11 +125,7 @@ class ScriptedFaces:
     def __init__(self, script: Callable[[Picture], Face | None] | None = None) -> None:
         self._script = script or read_drawn_face
 
-    def find_faces(
-        self,
-        pictures: Sequence[Picture],
-        usual: Sequence[Box | None] | None = None,  # noqa: ARG002
-    ) -> Sequence[Face | None]:
+    def find_faces(self, pictures: Sequence[Picture]) -> Sequence[Face | None]:
         return [self._script(picture) for picture in pictures]
 
     def close(self) -> None:
@@ -160,9 +146,9 @@ def read_drawn_face(picture: Picture) -> Face | None:
     return None if level < 0.02 else scripted_face(0.3 * level)
 
 
-def _driver(meshes: Sequence[Mesh], picture: Picture, usual: Box | None) -> Face | None:
+def _driver(meshes: Sequence[Mesh], picture: Picture) -> Face | None:
     boxes = [_box(mesh, picture) for mesh in meshes]
-    place = choose_driver(boxes, usual)
+    place = choose_driver(boxes)
     if place is None:
         return None
     others = tuple(box for i, box in enumerate(boxes) if i != place)

@@ -1,4 +1,4 @@
-"""Whose face is the driver's, where a picture shows several, and where it usually is."""
+"""Whose face is the driver's, where a picture shows several, and whether two are the same person's."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from dataclasses import dataclass
 NEAR = 1.5
 """A face whose centre is within so many widths of where the driver's usually is may be the driver's: leaning over
 moves a head by about its own width, the passenger's seat is three or more away."""
-
-MEMORY = 0.02
-"""How far the usual place moves towards the latest one: about 50 frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +24,10 @@ class Box:
         return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
 
 
-def choose_driver(faces: Sequence[Box], usual: Box | None = None) -> int | None:
-    """Which of these faces is the driver's; None where there is none.
-
-    The largest: a camera faces the driver, and is nearer to them than to anybody else. Where the usual place is
-    known, the nearest to it, if one is near at all: a passenger who leans over may be larger for a moment.
-    """
-    if not faces:
-        return None
-    if usual is not None and usual.area > 0:
-        nearest = min(range(len(faces)), key=lambda i: _distance(faces[i], usual))
-        if _distance(faces[nearest], usual) <= NEAR:
-            return nearest
-    return max(range(len(faces)), key=lambda i: faces[i].area)
-
-
-def learn_place(usual: Box | None, face: Box) -> Box:
-    """Where the driver's face usually is, after one more frame with only one face, or with a chosen one."""
-    if usual is None:
-        return face
-    return Box(*(old + MEMORY * (new - old) for old, new in zip(_sides(usual), _sides(face), strict=True)))
+def choose_driver(faces: Sequence[Box]) -> int | None:
+    """Which of these faces is the driver's, the largest: a camera faces the driver, and is nearer to them than to
+    anybody else. None where there is none."""
+    return max(range(len(faces)), key=lambda i: faces[i].area, default=None)
 
 
 def is_near(face: Box, usual: Box, widths: float) -> bool:
@@ -60,7 +41,3 @@ def _distance(face: Box, usual: Box) -> float:
     across = (face.left + face.right - usual.left - usual.right) / 2 / width
     down = (face.top + face.bottom - usual.top - usual.bottom) / 2 / height
     return float((across**2 + down**2) ** 0.5)
-
-
-def _sides(box: Box) -> tuple[float, float, float, float]:
-    return box.left, box.top, box.right, box.bottom
