@@ -60,18 +60,23 @@ def measure_quality(grey: Grey) -> Quality:
     return Quality(
         light=float(mean[0, 0]) / 255,
         contrast=float(deviation[0, 0]) / 255,
-        sharpness=float(cv2.meanStdDev(cv2.Laplacian(small, cv2.CV_16S))[1][0, 0] ** 2),
+        sharpness=_variance(cv2.Laplacian(small, cv2.CV_16S)),
         edges=float((steepest > EDGE).mean()),
         sharp=float((steepest > SHARP).mean()),
-        clipped=float((small >= WHITE).mean()),
+        clipped=np.count_nonzero(small >= WHITE) / small.size,
     )
 
 
 def _steepest_by_part(small: Grey) -> npt.NDArray[np.float32]:
     """(ROWS, COLUMNS) grey levels per pixel along the steeper axis. Sobel's operator averages noise away."""
-    across = cv2.Sobel(small, cv2.CV_16S, 1, 0)
-    down = cv2.Sobel(small, cv2.CV_16S, 0, 1)
+    across, down = cv2.spatialGradient(small)
     slope = np.maximum(np.abs(across), np.abs(down))
     rows = slope.shape[0] // ROWS * ROWS
-    parts = slope[:rows].reshape(ROWS, rows // ROWS, COLUMNS, WIDTH_PX // COLUMNS)
-    return np.asarray(parts.max(axis=(1, 3)) / 8, np.float32)
+    by_row = slope[:rows].reshape(ROWS, rows // ROWS, WIDTH_PX).max(axis=1)
+    return np.asarray(by_row.reshape(ROWS, COLUMNS, -1).max(axis=2) / 8, np.float32)
+
+
+def _variance(values: npt.NDArray[np.int16]) -> float:
+    """By whole sums: a third of the time of ``cv2.meanStdDev``."""
+    mean = cv2.sumElems(values)[0] / values.size
+    return float(cv2.norm(values, cv2.NORM_L2SQR) / values.size - mean**2)
