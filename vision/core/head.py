@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Points = Floats | npt.NDArray[np.float32]
 
 VIEW_DEG = 65.0
 """Assumed angle of view over the longer side of the picture: in-cab cameras have 50 to 100. Wrong by 15 degrees it
@@ -75,10 +77,10 @@ class Pose:
 
 
 def measure_angles_deg(rotation: Floats) -> tuple[float, float, float]:
-    x, y, z = rotation @ (0.0, 0.0, -1.0)
-    yaw, pitch = np.arctan2(x, -z), np.arcsin(np.clip(-y, -1, 1))
-    level = turn(float(np.degrees(yaw)), float(np.degrees(pitch)), 0.0).T @ rotation
-    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(np.arctan2(level[1, 0], level[0, 0])))
+    """Yaw, pitch, roll: what ``turn`` was given."""
+    (_, _, across), (side, down, up), (_, _, away) = rotation.tolist()
+    pitch = math.asin(min(max(up, -1.0), 1.0))
+    return math.degrees(math.atan2(-across, away)), math.degrees(pitch), math.degrees(math.atan2(side, down))
 
 
 def turn(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Floats:
@@ -90,7 +92,7 @@ def turn(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Floats:
     return np.asarray(about_y @ about_x @ about_z, np.float64)
 
 
-def measure_pose(points: Floats, width_px: int, height_px: int, view_deg: float = VIEW_DEG) -> Pose | None:
+def measure_pose(points: Points, width_px: int, height_px: int, view_deg: float = VIEW_DEG) -> Pose | None:
     """The pose of a mesh.
 
     Args:
@@ -124,11 +126,12 @@ def measure_gaze_deg(points: Floats, pose: Pose) -> tuple[float, float] | None:
     """
     eyes = zip(IRISES, EYE_CORNERS, EYE_LIDS, strict=True)
     found = [_gaze_of(points[:, :2], *eye, pose) for eye in eyes]
-    seen = np.array([gaze for gaze in found if gaze is not None])
-    if not len(seen):
+    seen = [gaze for gaze in found if gaze is not None]
+    if not seen:
         return None
-    yaw, pitch = np.average(seen[:, :2], axis=0, weights=seen[:, 2])
-    return float(yaw), float(pitch)
+    whole = sum(weight for _, _, weight in seen)
+    yaw, pitch = (sum(eye[axis] * eye[2] for eye in seen) / whole for axis in (0, 1))
+    return yaw, pitch
 
 
 def _gaze_of(
@@ -137,15 +140,16 @@ def _gaze_of(
     """(yaw, pitch, weight). The iris sits on a ball whose centre lies as deep behind the corners as it is large: its
     shift in the picture, with the depth of the turned head taken out, gives where on the ball."""
     left, right = flat[corners[0]], flat[corners[1]]
-    width = float(np.linalg.norm(right - left))
-    if float(np.linalg.norm(flat[lids[0]] - flat[lids[1]])) < width * LEAST_OPEN or width < LEAST_PX:
+    width = math.dist(left, right)
+    if math.dist(flat[lids[0]], flat[lids[1]]) < width * LEAST_OPEN or width < LEAST_PX:
         return None
     shift = (flat[iris] - (left + right) / 2) / (pose.px_per_cm * EYEBALL_CM)
-    across, away = pose.rotation[:2, :2], pose.rotation[:2, 2]
+    sides = np.column_stack([shift, pose.rotation[:2, 2]])
+    (shift_x, away_x), (shift_y, away_y) = np.linalg.solve(pose.rotation[:2, :2], sides).tolist()
     depth = 0.0
     for _ in range(_ROUNDS):
-        place = np.asarray(np.linalg.solve(across, shift - away * depth), np.float64)
-        depth = 1 - float(np.sqrt(max(1 - float(place @ place), 0.0)))
-    if float(np.linalg.norm(place)) > np.sin(np.radians(WIDEST_GAZE_DEG)):
+        x, y = shift_x - away_x * depth, shift_y - away_y * depth
+        depth = 1 - math.sqrt(max(1 - x * x - y * y, 0.0))
+    if math.hypot(x, y) > math.sin(math.radians(WIDEST_GAZE_DEG)):
         return None
-    return float(np.degrees(np.arcsin(place[0]))), float(np.degrees(np.arcsin(-place[1]))), width**2
+    return math.degrees(math.asin(x)), math.degrees(math.asin(-y)), width**2
