@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +28,9 @@ def cut_eye(grey: Crop, eye: EyeContour, context: float = CONTEXT, px: int = CRO
         grey: (height, width).
         eye: in its pixels.
     """
-    outer, inner = sorted((eye[0], eye[3]), key=lambda corner: float(corner[0]))
-    across = inner - outer
-    side = max(float(np.linalg.norm(across)) * context, 1.0)
-    return cut_square(grey, eye.mean(axis=0), side, float(np.arctan2(across[1], across[0])), px)
+    (left, high), (right, low) = sorted((eye[0].tolist(), eye[3].tolist()), key=lambda corner: corner[0])
+    side = max(math.hypot(right - left, low - high) * context, 1.0)
+    return cut_square(grey, eye.mean(axis=0), side, math.atan2(low - high, right - left), px)
 
 
 def cut_square(
@@ -37,10 +38,9 @@ def cut_square(
 ) -> Crop:
     """A turned square of the picture, scaled to ``px``."""
     scale = px / side
-    cos, sin = np.cos(angle_rad) * scale, np.sin(angle_rad) * scale
-    turn = np.array([[cos, sin], [-sin, cos]])
-    shift = np.full(2, px / 2) - turn @ centre
-    matrix = np.column_stack([turn, shift])
+    cos, sin = math.cos(angle_rad) * scale, math.sin(angle_rad) * scale
+    x, y = centre.tolist()
+    matrix = np.array([[cos, sin, px / 2 - cos * x - sin * y], [-sin, cos, px / 2 + sin * x - cos * y]])
     crop: Crop = cv2.warpAffine(grey, matrix, (px, px), flags=cv2.INTER_LINEAR)
     return crop
 

@@ -15,7 +15,7 @@ from vision.core.head import measure_pose
 from vision.core.signals import EYE_CLOSED, EYE_CLOSED_LEFT, EYE_CLOSED_RIGHT
 from vision.eye_crops import cut_eye, normalise
 from vision.frames import Picture
-from vision.models import Face
+from vision.models import Face, Mesh
 from vision.networks import open_network
 
 WEIGHTS = "eye_state.onnx"
@@ -27,7 +27,7 @@ DARK = 0.5
 """An eye's surroundings darker than this share of cheeks and brow: dark glasses. Of 143 in-car frames this takes 15 of
 18 with sunglasses and 7 others, eyes in hard shadow; of 193 in infrared truck cabs none."""
 
-_SKIN = (50, 280, 151, 9)  # both cheeks, forehead, between the brows
+_SKIN = [50, 280, 151, 9]  # both cheeks, forehead, between the brows
 
 
 class EyeStates:
@@ -75,20 +75,23 @@ def can_be_judged(picture: Picture, face: Face) -> bool:
     if face.mesh is None:
         return True
     height, width = picture.rgb.shape[:2]
-    pose = measure_pose(face.mesh.astype(np.float64), width, height)
+    pose = measure_pose(face.mesh, width, height)
     if pose is None or abs(pose.angles_deg[0]) > FARTHEST_YAW_DEG:
         return False
-    grey = picture.grey
     near = max(face.left_eye, face.right_eye, key=eye_width_px)
-    reach = max(int(eye_width_px(near) / 6), 1)
-    skin = float(np.median([_brightness(grey, face.mesh[point, :2], reach) for point in _SKIN]))
-    return float(np.median(cut_eye(grey, near))) >= DARK * skin
+    skin = _skin_brightness(picture.grey, face.mesh, max(int(eye_width_px(near) / 6), 1))
+    return float(np.median(cut_eye(picture.grey, near))) >= DARK * skin
 
 
-def _brightness(grey: npt.NDArray[np.uint8], place: npt.NDArray[np.float32], reach: int) -> float:
-    """Median of a small square, moved into the picture where it reaches out of it."""
-    x, y = (int(np.clip(at, reach, side - reach - 1)) for at, side in zip(place, grey.shape[::-1], strict=True))
-    return float(np.median(grey[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]))
+def _skin_brightness(grey: npt.NDArray[np.uint8], mesh: Mesh, reach: int) -> float:
+    """Median of the medians of small squares, each moved into the picture where it reaches out of it."""
+    around = np.arange(-reach, reach + 1)
+    xs, ys = (
+        np.clip(np.clip(mesh[_SKIN, axis].astype(np.int64), reach, side - reach - 1)[:, None] + around, 0, side - 1)
+        for axis, side in enumerate(grey.shape[::-1])
+    )
+    squares = grey[ys[:, :, None], xs[:, None, :]].reshape(len(_SKIN), -1)
+    return float(np.median(np.median(squares, axis=1)))
 
 
 def _cut_both(picture: Picture, face: Face) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -97,6 +100,7 @@ def _cut_both(picture: Picture, face: Face) -> tuple[npt.NDArray[np.uint8], npt.
 
 def _numbers(face: Face, shut: npt.NDArray[np.float32]) -> dict[str, float]:
     """Both eyes weighted by the square of their width, as the aspect ratios are: see ``core.eyes``."""
-    weights = np.square([eye_width_px(face.left_eye), eye_width_px(face.right_eye)])
-    both = float(np.average(shut, weights=weights)) if weights.any() else float(shut.mean())
+    left, right = (eye_width_px(eye) ** 2 for eye in (face.left_eye, face.right_eye))
+    share = left / (left + right) if left + right > 0 else 0.5
+    both = float(shut[0]) * share + float(shut[1]) * (1 - share)
     return {EYE_CLOSED_LEFT: float(shut[0]), EYE_CLOSED_RIGHT: float(shut[1]), EYE_CLOSED: both}
