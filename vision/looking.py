@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 
+import numpy as np
+
 from vision.core.driver import Glance
 from vision.core.eyes import measure_aspect_ratio
 from vision.core.seat import Box
@@ -87,5 +89,5 @@ def make_glance(time_us: int, speed_mps: float | None, look: Look, belt_switch: 
 def hash_picture(picture: Picture) -> int | None:
     """Of every eighth pixel: a live camera's noise changes it with every frame, a camera that hangs does not. None
     for a picture of one colour, which is the same each time by itself."""
-    pixels = picture.rgb[::8, ::8]
-    return None if pixels.min() == pixels.max() else zlib.crc32(pixels.tobytes())
+    pixels = np.ascontiguousarray(picture.rgb[::8, ::8])
+    return None if pixels.min() == pixels.max() else zlib.crc32(pixels.data)
