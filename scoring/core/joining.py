@@ -14,6 +14,7 @@ from scoring.core.episodes import Episode
 from scoring.core.rules import SECOND_US
 
 JOIN_US = 6 * SECOND_US  # after its end: every detection that overlaps has begun, been seen, and is waited for
+LONGEST_US = 30 * SECOND_US  # what lasts longer is no event of motion, but an endless bend or a tilted sensor
 _SEVERITIES = tuple(Severity)
 
 
@@ -63,8 +64,8 @@ def reach_start_us(episode: Episode) -> int:
 
 
 def joins(episode: Episode) -> bool:
-    """Of motion. Speeding is a state, within which motion events stand by themselves."""
-    return BY_NAME[episode.detector].joins
+    """Of motion, so far. Speeding is a state, within which motion events stand by themselves."""
+    return BY_NAME[episode.detector].joins and episode.end_us - episode.start_us <= LONGEST_US
 
 
 def groups(detections: Iterable[Detection]) -> list[list[Detection]]:

@@ -78,7 +78,13 @@ class KnownAxes:
 
 
 def learn(mounting: Mounting, imu: ImuRing, fixes: FixRing, fresh: int) -> Mounting:
-    """The mounting after the fixes from index ``fresh`` on; ``imu`` must reach back 3 s before them."""
+    """The mounting after the fixes from index ``fresh`` on; ``imu`` must reach back 3 s before them.
+
+    Fixes before the first sample tell nothing, and a cut of the stream may have kept them from being looked at.
+    """
+    if not len(imu):
+        return mounting
+    fresh = max(fresh, int(np.searchsorted(fixes.time_us, imu.time_us[0])))
     ends_us, terms = _terms(imu, fixes, fresh)
     fresh_us = fixes.time_us[fresh:]
     for epoch in np.unique(fresh_us // EPOCH_US).tolist():

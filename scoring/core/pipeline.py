@@ -22,8 +22,10 @@ from scoring.core.trips import OpenTrip
 from scoring.core.window import Window
 
 _MARGIN_US = 3 * SECOND_US  # an episode is found at most this long after what it tells of began
-_LONGEST_RING_US = 60 * SECOND_US  # whatever an episode asks for: a state stays small
-_LONGEST_TRACED_US = 20 * SECOND_US  # of a longer event the end is kept: what is surely there in 60 s
+_LONGEST_TRACED_US = 20 * SECOND_US  # of a longer event the end is kept
+# A state stays small, and yet every trace is there at its event's end, wherever the stream is cut: 30 s of trace, the
+# 30 s that another episode may last, 20 s until it is stale and 10 s until it is judged.
+_LONGEST_RING_US = 90 * SECOND_US
 _IMU_LAG_US = 5 * SECOND_US  # when one stream is this far behind the other, it is not waited for
 _CLOCK_BACK_US = 300 * SECOND_US  # a device whose time falls back further has set its clock: a new beginning
 _QUIET_DEVICE_US = 10 * SECOND_US  # after which another device of the same vehicle takes over
@@ -223,11 +225,11 @@ def _scan(state: VehicleState, window: Window, driver_id: str | None, rules: Rul
     for detector in DETECTORS:
         before = under_way.get(detector.name)
         ended, after = detector.scan(view, before)
-        closed += [_placed(e, driver_id, window, state.posted) for e in ended]
+        closed += [_seen(e, driver_id, window, state.posted) for e in ended]
         if after is not None and _now_us(window) > after.end_us + detector.stale_us:
-            closed.append(_placed(after, driver_id, window, state.posted))  # its own stream has stopped
+            closed.append(_seen(after, driver_id, window, state.posted))  # its own stream has stopped
         elif after is not None:
-            still_open.append(_placed(after, driver_id, window, state.posted))
+            still_open.append(_seen(after, driver_id, window, state.posted))
     if not closed and not still_open and not under_way:
         return state
     # in an order that does not tell when they were found
@@ -239,21 +241,26 @@ def _now_us(window: Window) -> int:
     return max(window.imu_now_us or _LONG_AGO, window.fix_now_us or _LONG_AGO)
 
 
-def _placed(episode: Episode, driver_id: str | None, window: Window, limits: posted.Changes) -> Episode:
-    """With its driver, place, speed and posted limit, as known when it is first seen."""
+def _seen(episode: Episode, driver_id: str | None, window: Window, limits: posted.Changes) -> Episode:
+    """With its driver and place as known when it is first seen: by fixes that no cut of the stream can keep back."""
     if "seen" in episode.detail:
         return episode
-    detail = {"seen": 1.0}
-    at = window.fix_at(episode.start_us)
-    if at is not None:
-        fixes = window.fixes
-        detail |= {"lat": float(fixes.lat[at]), "lon": float(fixes.lon[at])}
-        if np.isfinite(fixes.speed_mps[at]):
-            detail["speed_mps"] = float(fixes.speed_mps[at])
-        limit_mps = posted.limit_at(limits, int(fixes.time_us[at]))
-        if limit_mps is not None:
-            detail["limit_mps"] = limit_mps
-    return replace(episode, driver_id=driver_id, detail=episode.detail | detail)
+    episode = replace(episode, driver_id=driver_id, detail=episode.detail | {"seen": 1.0})
+    return _placed(episode, window.fix_at(episode.start_us), window, limits)
+
+
+def _placed(episode: Episode, at: int | None, window: Window, limits: posted.Changes) -> Episode:
+    """With place, speed and posted limit of a fix."""
+    if at is None:
+        return episode
+    fixes = window.fixes
+    detail = {"lat": float(fixes.lat[at]), "lon": float(fixes.lon[at])}
+    if np.isfinite(fixes.speed_mps[at]):
+        detail["speed_mps"] = float(fixes.speed_mps[at])
+    limit_mps = posted.limit_at(limits, int(fixes.time_us[at]))
+    if limit_mps is not None:
+        detail["limit_mps"] = limit_mps
+    return replace(episode, detail=episode.detail | detail)
 
 
 def _settle(state: VehicleState, window: Window, found: Found, at_once: bool = False) -> VehicleState:
@@ -261,12 +268,24 @@ def _settle(state: VehicleState, window: Window, found: Found, at_once: bool = F
     if not state.settling:
         return state
     view = View(window, found.rules, state.vehicle_class)
-    come = [at_once or _has_come(window, e.end_us + BY_NAME[e.detector].settle_us) for e in state.settling]
+    come = [at_once or _has_come(window, _settled_us(e)) for e in state.settling]
     waiting = tuple(e for e, has in zip(state.settling, come, strict=True) if not has)
-    judged = [_judge(view, e, found) for e, has in zip(state.settling, come, strict=True) if has]
+    complete = [_found_later(e, window, state.posted) for e, has in zip(state.settling, come, strict=True) if has]
+    judged = [_judge(view, e, found) for e in complete]
     accepted = [*state.joining, *(one for one in judged if one)]
     accepted.sort(key=lambda d: (d.start_us, d.episode.detector))
     return replace(state, settling=waiting, joining=tuple(accepted))
+
+
+def _settled_us(episode: Episode) -> int:
+    return episode.end_us + BY_NAME[episode.detector].settle_us
+
+
+def _found_later(episode: Episode, window: Window, limits: posted.Changes) -> Episode:
+    """Where there was no fix before it, its place is that of the first one after it, if that has surely come."""
+    if "lat" in episode.detail:
+        return episode
+    return _placed(episode, window.fix_at(episode.start_us, _settled_us(episode)), window, limits)
 
 
 def _judge(view: View, episode: Episode, found: Found) -> Detection | None:
@@ -346,9 +365,10 @@ def _trim(state: VehicleState, window: Window, rules: Rules) -> VehicleState:
     """Keep what an event that begins now, or is not yet complete, may still need."""
     now_us = _now_us(window)
     under_way = (*state.open_episodes, *state.settling)
-    traced = [joining.start_us(e) for e in under_way if BY_NAME[e.detector].traced]
+    traced = [max(joining.start_us(e), e.end_us - joining.LONGEST_US) for e in under_way if BY_NAME[e.detector].traced]
     traced += [d.start_us for d in state.joining if BY_NAME[d.episode.detector].traced]
     wanted = [now_us - _MARGIN_US, *traced, *(p.start_us + rules.trace_us for p in state.pending)]
     from_us = max(min(wanted) - rules.trace_us, now_us - _LONGEST_RING_US)
     imu, fixes = samples.imu_since(window.raw, from_us), samples.fixes_since(window.fixes, from_us)
-    return replace(state, imu=imu, fixes=fixes, posted=posted.since(state.posted, from_us))
+    posted_us = min(from_us, int(fixes.time_us[0])) if len(fixes) else from_us
+    return replace(state, imu=imu, fixes=fixes, posted=posted.since(state.posted, posted_us))

@@ -148,7 +148,7 @@ def _surges(fleet: Fleet, view: View, axis: Axis) -> Iterator[Episode]:
 def _moved(episode: Episode, shift_us: int, window: Window, fleet: Fleet) -> Episode:
     """In its vehicle's own time, with its place, speed and posted limit."""
     detail = dict(episode.detail)
-    at = window.fix_at(episode.start_us)
+    at = window.fix_at(episode.start_us, episode.end_us + BY_NAME[episode.detector].settle_us)
     if at is not None:
         lat, lon, speed_mps = fleet.fixes.lat[at], fleet.fixes.lon[at], fleet.fixes.speed_mps[at]
         place = {"lat": lat, "lon": lon, "speed_mps": speed_mps, "limit_mps": fleet.gps.speed_limit_mps[at]}

@@ -103,13 +103,19 @@ def join_fixes(left: FixRing, right: FixRing) -> FixRing:
 
 
 def imu_since(ring: ImuRing, time_us: int) -> ImuRing:
-    first = int(np.searchsorted(ring.time_us, time_us))
+    """From a time on, and at least the last: what comes next follows it, however long after."""
+    first = _since(ring.time_us, time_us)
     return ImuRing(ring.time_us[first:].copy(), ring.counts[:, first:].copy()) if first else ring
 
 
 def fixes_since(ring: FixRing, time_us: int) -> FixRing:
-    first = int(np.searchsorted(ring.time_us, time_us))
+    """From a time on, and at least the last: the way to the next one is driven, however long it takes."""
+    first = _since(ring.time_us, time_us)
     return FixRing(*(column.copy() for column in _fix_columns(ring, first))) if first else ring
+
+
+def _since(times_us: Int64, time_us: int) -> int:
+    return min(int(np.searchsorted(times_us, time_us)), max(len(times_us) - 1, 0))
 
 
 def fixes_from(ring: FixRing, first: int) -> FixRing:

@@ -15,6 +15,7 @@ from scoring.core.window import Window
 
 TENTH_US = 100_000
 LOOK_BACK = 45  # tenths before the first fresh one that a value may depend on
+_LONGEST_STEP_US = 250_000
 _HELD = 2  # tenths that a sample may stand for after its own: 8 Hz leaves every fifth empty
 _FASTEST_COUNTS = int(2 * G_MPS2 / ACCEL_LSB_MPS2)  # tyres hold 1.2 g; more is an impact or a glitch
 _ROWS = (0, 1, 5)  # forward, left, yaw of ImuRing.counts
@@ -28,8 +29,8 @@ Index = npt.NDArray[np.intp]
 class Tenths:
     """Mean of the believed samples of each tenth; NaN where there are none. Longer gaps are cut to LOOK_BACK.
 
-    ``fresh`` are the indices of the complete tenths with samples that have not been seen before, and ``end_us``
-    their ends.
+    ``fresh`` are the indices of the complete tenths with samples that have not been seen before, ``end_us`` their
+    ends, and ``step_us`` the time since the end of the tenth with samples before, seen or not; at most 250 ms.
     """
 
     forward_g: Float64
@@ -37,6 +38,7 @@ class Tenths:
     yaw_radps: Float64
     fresh: Index
     end_us: Int64
+    step_us: Int64
 
 
 def fresh_tenths(window: Window) -> Tenths | None:
@@ -51,12 +53,14 @@ def fresh_tenths(window: Window) -> Tenths | None:
     first, last = np.searchsorted(time_us, [(before - LOOK_BACK) * TENTH_US, now * TENTH_US])
     number = time_us[first:last] // TENTH_US
     starts = np.flatnonzero(np.diff(number, prepend=number[0] - 1))
-    at = np.cumsum(np.minimum(np.diff(number[starts], prepend=number[0]), LOOK_BACK + 1))
+    steps = np.minimum(np.diff(number[starts], prepend=number[0] - LOOK_BACK - 1), LOOK_BACK + 1)
+    at = np.cumsum(steps)  # from a gap on, as if none came before: where it was cut does not show
     counts = window.imu.counts[:, first:last]
     rows = zip(_ROWS, _LIMITS, _UNITS, strict=True)
     forward, left, yaw = (_means(counts[row], starts, at, limit) * unit for row, limit, unit in rows)
     fresh = number[starts] >= before
-    return Tenths(forward, left, yaw, at[fresh], (number[starts][fresh] + 1) * TENTH_US)
+    step_us = np.minimum(steps * TENTH_US, _LONGEST_STEP_US)
+    return Tenths(forward, left, yaw, at[fresh], (number[starts][fresh] + 1) * TENTH_US, step_us[fresh])
 
 
 def _means(counts: npt.NDArray[np.int16], starts: Index, at: Index, limit: int) -> Float64:

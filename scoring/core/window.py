@@ -26,8 +26,9 @@ _BASE_US, _HALF_US, _LONGEST_BASE_US = 1_900_000, 900_000, 3_100_000  # 2 s, all
 _WEAKER_SHARE = 0.2  # each half of the 2 s must carry at least this share: a single wrong speed carries none
 _RECENT_US = 5 * SECOND_US
 _POSITION_US = 5 * SECOND_US
+_PLACE_US = 10 * SECOND_US  # a fix so old still tells the place
 DEAD_SHARE = 0.4  # a speed of which the positions show less is not believed; a hairpin bend shows half
-_HELD_SHARE = 0.9
+HELD_SHARE = 0.9
 _HELD_TURNING_SHARE = 0.75  # in a bend of 0.5 g at 10 m/s the crow flies 0.8 of the way
 _TURNING_MPS = 4.0  # below, GPS headings wander
 
@@ -198,7 +199,7 @@ class Window:
     def speed_hangs(self) -> npt.NDArray[np.bool_]:
         """Of each fresh fix: is its speed not to be believed, because the vehicle is slower than it says?"""
         speed = self.fixes.speed_mps[self.fix_from :]
-        return (self.position_mps < DEAD_SHARE * speed) | self._held(_HELD_SHARE)
+        return (self.position_mps < DEAD_SHARE * speed) | self._held(HELD_SHARE)
 
     def _held(self, share: float) -> npt.NDArray[np.bool_]:
         """Of each fresh fix: is its speed the very same since 5 s and more, while the positions show less than this
@@ -209,6 +210,11 @@ class Window:
         changed = np.concatenate([[0], np.cumsum(np.diff(speed) != 0)])
         held: npt.NDArray[np.bool_] = (moved < share * speed[now]) & (changed[now] == changed[first])
         return held
+
+    def felt(self, start_us: int, end_us: int) -> bool:
+        """Are there samples between two times, in whatever axes?"""
+        first, last = np.searchsorted(self.raw.time_us, [start_us, end_us + 1])
+        return bool(last > first)
 
     def accelerations_g(self, row: int, start_us: int, end_us: int) -> Float64:
         """Raw believable accelerations between two times; empty where they may not be judged."""
@@ -228,13 +234,13 @@ class Window:
         believed: npt.NDArray[np.int64] = counts[np.abs(counts) <= limit]
         return believed
 
-    def fix_at(self, time_us: int) -> int | None:
-        """Index of the last fix at or before a time, or of the first after it, within 10 s; None without."""
+    def fix_at(self, time_us: int, until_us: int | None = None) -> int | None:
+        """Index of the last fix at or before a time, within 10 s; else of the first after it up to another time."""
         at = int(np.searchsorted(self.fixes.time_us, time_us, side="right")) - 1
-        for index in (at, at + 1):
-            if 0 <= index < len(self.fixes) and abs(int(self.fixes.time_us[index]) - time_us) <= 10 * SECOND_US:
-                return index
-        return None
+        if at >= 0 and time_us - int(self.fixes.time_us[at]) <= _PLACE_US:
+            return at
+        later = until_us is not None and at + 1 < len(self.fixes) and int(self.fixes.time_us[at + 1]) <= until_us
+        return at + 1 if later else None
 
 
 _COUNT_G = ACCEL_LSB_MPS2 / G_MPS2

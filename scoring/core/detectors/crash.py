@@ -45,10 +45,9 @@ def _scan(view: View, open_episode: Episode | None) -> tuple[list[Episode], Epis
     if open_episode is None and float(window.spread_g.max()) < enter_g / np.sqrt(3):
         return [], None
     found = pulses(window)
-    steps_us = np.minimum(np.diff(found.time_us, prepend=found.time_us[:1]), PULSE_US)
-    signal = Signal(found.time_us, found.mean_g, steps_us)
+    signal = Signal(found.time_us, found.mean_g, found.step_us)
     closed, still_open = follow(Following(_NAME, (enter_g,), _QUIET_US), signal, signal.value >= enter_g, open_episode)
-    highest = Signal(found.time_us, found.highest_g, steps_us)
+    highest = Signal(found.time_us, found.highest_g, found.step_us)
     return [_with_highest(e, highest) for e in closed], _with_highest(still_open, highest) if still_open else None
 
 

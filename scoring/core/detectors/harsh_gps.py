@@ -100,8 +100,7 @@ def _points(axis: Axis, view: View, start_us: int, end_us: int) -> dict[str, obj
     """What an accelerometer too slow to be judged alone says of it."""
     points = view.window.accelerations_g(axis.row, start_us, end_us) * axis.sign
     if not len(points):
-        some = len(view.window.raw) > 0
-        return {"accelerometer": "mounting not known" if some else "none"}
+        return {"accelerometer": "mounting not known" if view.window.felt(start_us, end_us) else "none"}
     if len(points) / ((end_us - start_us) / SECOND_US) >= _COVERING_HZ:
         return Refused("judged_by_accelerometer")
     largest = float(points.max())

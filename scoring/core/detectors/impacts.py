@@ -23,9 +23,11 @@ _HALF = 0.5  # of the pulse's mean: what a second sample must show along it, sin
 @dataclass(frozen=True, slots=True, eq=False)
 class Pulses:
     """Of each fresh sample: mean acceleration across gravity over the last 150 ms, and the highest single one, in g.
-    0 where a lone sample or none speaks for it."""
+    0 where a lone sample or none speaks for it. ``step_us``: since the believed sample before, fresh or not; at most
+    150 ms."""
 
     time_us: Int64
+    step_us: Int64
     mean_g: Float64
     highest_g: Float64
 
@@ -38,9 +40,11 @@ def pulses(window: Window) -> Pulses:
     time_us, counts = raw.time_us[keep], raw.counts[:3, keep].astype(np.int64)
     start = int(np.searchsorted(time_us, first_us))
     across = _across_g(window, time_us, counts, start)
-    fresh = int(np.searchsorted(time_us, raw.time_us[window.imu_from])) - start
-    mean, highest = _pulse_means(time_us[start:], across)
-    return Pulses(time_us[start:][fresh:], mean[fresh:], highest[fresh:])
+    time_us = time_us[start:]
+    fresh = int(np.searchsorted(time_us, raw.time_us[window.imu_from]))
+    mean, highest = _pulse_means(time_us, across)
+    step_us = np.minimum(np.diff(time_us, prepend=time_us[:1] - PULSE_US), PULSE_US)
+    return Pulses(time_us[fresh:], step_us[fresh:], mean[fresh:], highest[fresh:])
 
 
 def believed(raw: ImuRing) -> npt.NDArray[np.bool_]:

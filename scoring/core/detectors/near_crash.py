@@ -33,7 +33,6 @@ _SLOWING = 30
 _LONGEST_US = 15 * SECOND_US
 _QUIET_US = 3 * SECOND_US
 _SETTLE_US = 2_500_000  # GPS speed may lag by 2 s
-_STEP_US = 250_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,8 +80,7 @@ def _scan(view: View, open_episode: Episode | None) -> tuple[list[Episode], Epis
     if tenths is None:
         return [], open_episode
     evidence = _evidence(view, tenths)
-    steps_us = np.minimum(np.diff(evidence.end_us, prepend=evidence.end_us[0] - TENTH_US), _STEP_US)
-    signal = Signal(evidence.end_us, evidence.total_g, steps_us)
+    signal = Signal(evidence.end_us, evidence.total_g, tenths.step_us)
     closed, still_open = follow(Following(_NAME, (enter_g,), _QUIET_US), signal, signal.value >= enter_g, open_episode)
     return [_with_parts(e, evidence) for e in closed], _with_parts(still_open, evidence) if still_open else None
 

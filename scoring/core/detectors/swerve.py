@@ -22,7 +22,6 @@ _QUIET_US = 2 * SECOND_US
 _SETTLE_US = 2_500_000  # GPS speed may lag by 2 s
 _LONGEST_US = 8 * SECOND_US  # a slalom, or a road of bends
 _BEFORE_US, _AFTER_US = 3 * SECOND_US, SECOND_US  # within which the heading has turned and come back
-_STEP_US = 250_000
 
 
 def detectors() -> tuple[Detector, ...]:
@@ -49,8 +48,7 @@ def _scan(view: View, open_episode: Episode | None) -> tuple[list[Episode], Epis
         return [], open_episode
     speed_mps = fastest_mps(view.window, tenths.end_us)
     swing = np.where(speed_mps >= view.rules.swerve.least_mps, swings_g(tenths, speed_mps), 0.0)
-    steps_us = np.minimum(np.diff(tenths.end_us, prepend=tenths.end_us[0] - TENTH_US), _STEP_US)
-    signal = Signal(tenths.end_us, swing, steps_us)
+    signal = Signal(tenths.end_us, swing, tenths.step_us)
     return follow(Following(_NAME, (enter_g,), _QUIET_US), signal, swing >= enter_g, open_episode)
 
 
