@@ -103,6 +103,11 @@ class Settings(BaseSettings):
 
     gateway_host: str = Field("127.0.0.1", title="Gateway address", description="0.0.0.0 to serve the network.")
     gateway_port: int = Field(8600, ge=0, le=65535, title="Gateway port", description="0: any free port.")
+    metrics_token: SecretStr | None = Field(
+        None,
+        title="Token for /metrics",
+        description="What Prometheus sends to the gateway as bearer token. Empty: /metrics tells nobody.",
+    )
     max_body_bytes: int = Field(
         4_000_000, ge=1_000, title="Largest body (bytes)", description="Of a request, as it comes in."
     )

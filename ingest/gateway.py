@@ -44,8 +44,9 @@ def build_app(settings: Settings, engine: Engine, bus: Bus, clock: Clock, lookup
         swagger_ui_parameters={"validatorUrl": None},  # else a badge is asked for at swagger.io
     )
     app.state.producer = producer
-    for router in (*(routes.router(door) for routes in _SENT_TO), routes_health.router(engine, producer)):
-        app.include_router(router)
+    for routes in _SENT_TO:
+        app.include_router(routes.router(door))
+    app.include_router(routes_health.router(engine, producer, settings.metrics_token))
     problems.install(app)
     app.add_middleware(Meter)
     _describe_token(app)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Callable
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import SecretStr
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,8 +18,8 @@ from ingest.problems import Problem
 READY_WAIT_S = 3.0
 
 
-def router(engine: Engine, producer: Producer) -> APIRouter:
-    """The routes, bound to what they look at."""
+def router(engine: Engine, producer: Producer, metrics_token: SecretStr | None) -> APIRouter:
+    """The routes, bound to what they look at. Without a token nobody sees the counters."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/healthz", summary="Whether the process runs")
@@ -34,10 +36,19 @@ def router(engine: Engine, producer: Producer) -> APIRouter:
         return {"status": "ready"}
 
     @routes.get("/metrics", summary="Counters, for Prometheus", include_in_schema=False)
-    def metrics() -> Response:
+    def metrics(request: Request) -> Response:
+        _ask(request, metrics_token)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return routes
+
+
+def _ask(request: Request, token: SecretStr | None) -> None:
+    if token is None:
+        raise Problem(401, "no_metrics_token", "Set RUMBLESTRIP_METRICS_TOKEN, start again, and send it.")
+    sent = request.headers.get("authorization", "").encode()
+    if not hmac.compare_digest(sent, b"Bearer " + token.get_secret_value().encode()):
+        raise Problem(401, "unknown_token", "Send Authorization: Bearer and the metrics token.", field="Authorization")
 
 
 async def _answers(probe: Callable[[], bool]) -> bool:

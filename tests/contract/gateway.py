@@ -39,6 +39,9 @@ class Lookup:
         return {h: self.known[h] for h in self.asked[-1] if h in self.known}
 
 
+METRICS_TOKEN = "prometheus"
+
+
 class House:
     """The app with everything around it."""
 
@@ -46,7 +49,9 @@ class House:
         self.bus = bus or MemoryBus(4)
         self.clock, self.lookup = FixedClock(NOW_US), Lookup()
         self.engine = create_engine(NOWHERE)
-        self.app = build_app(Settings(**changes), self.engine, self.bus, self.clock, self.lookup)
+        self.app = build_app(
+            Settings(**{"metrics_token": METRICS_TOKEN} | changes), self.engine, self.bus, self.clock, self.lookup
+        )
 
     def client(self, token: str | None = TOKEN) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}

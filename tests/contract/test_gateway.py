@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from infra.bus.port import BusUnavailable, MessageTooLarge
 from infra.contracts import arrow_form
 from ingest import auth, door, examples
-from tests.contract.gateway import IDENTITY, NOW_US, TOKEN, House, jpeg
+from tests.contract.gateway import IDENTITY, METRICS_TOKEN, NOW_US, TOKEN, House, jpeg
 from tests.contract.test_codec import TELEMETRY, same_samples
 
 JSON = {"Content-Type": "application/json"}
@@ -614,9 +614,17 @@ def test_the_process_says_that_it_lives_and_counts():
     house = House()
     post(house, BODY)
     assert send(house, "/healthz", method="GET", token=None).json() == {"status": "ok"}
-    metrics = send(house, "/metrics", method="GET", token=None).text
+    metrics = send(house, "/metrics", method="GET", token=METRICS_TOKEN).text
     assert 'rumblestrip_gateway_requests_total{route="/v1/telemetry",status="202"}' in metrics
     assert 'rumblestrip_gateway_samples_total{stream="imu"}' in metrics
+
+
+@pytest.mark.parametrize(
+    ("set_to", "sent"), [(None, None), (None, ""), ("right", None), ("right", "wrong"), ("right", TOKEN)]
+)
+def test_counters_are_for_prometheus_alone(set_to, sent):
+    reason, field = ("unknown_token", "Authorization") if set_to else ("no_metrics_token", None)
+    is_problem(send(House(metrics_token=set_to), "/metrics", method="GET", token=sent), 401, reason, field)
 
 
 def test_other_paths_and_methods_are_problems_too():

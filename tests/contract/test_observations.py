@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from infra.contracts.observations import MEASURED, OBSERVATION_DTYPES
 from ingest import examples
 from ingest.core.validate import OBSERVATION_RANGES
-from tests.contract.gateway import IDENTITY, NOW_US, House
+from tests.contract.gateway import IDENTITY, METRICS_TOKEN, NOW_US, House
 from tests.contract.test_gateway import FUZZ, JSON, is_problem, send, values
 from vision.core import signals
 
@@ -160,6 +160,6 @@ def test_the_route_is_described_with_its_example_and_counted():
     sent = described["requestBody"]["content"]["application/json"]["examples"]["one"]["value"]
     assert sent == examples.OBSERVATIONS_BODY
     assert {"202", "401", "413", "422", "429", "503"} <= set(described["responses"])
-    metrics = send(house, "/metrics", method="GET", token=None).text
+    metrics = send(house, "/metrics", method="GET", token=METRICS_TOKEN).text
     assert 'rumblestrip_gateway_requests_total{route="/v1/observations",status="202"}' in metrics
     assert 'rumblestrip_gateway_samples_total{stream="observations"}' in metrics

@@ -34,7 +34,7 @@ from infra.store.queries import EventFilter
 from ingest import body, forms, patience, quota
 from ingest.service import Gateway
 from ingest.stills import _size
-from tests.contract.gateway import NOW_US, TOKEN, House, jpeg
+from tests.contract.gateway import METRICS_TOKEN, NOW_US, TOKEN, House, jpeg
 from tests.contract.test_codec import TELEMETRY
 from tests.seed import Fleet, seed
 
@@ -202,12 +202,12 @@ def test_a_device_cannot_make_metrics_of_its_own():
         post(house, "/v1/telemetry", json=body_)
 
     async def read() -> str:
-        async with house.client(None) as client:
+        async with house.client(METRICS_TOKEN) as client:
             return (await client.get("/metrics")).text
 
     told = asyncio.run(read())
     assert set(re.findall(r'rumblestrip_gateway_requests_total\{route="([^"]*)"', told)) <= {
-        "/v1/telemetry", "/v1/frames", "/healthz", "/readyz", "/metrics", "other",
+        "/v1/telemetry", "/v1/frames", "/v1/observations", "/healthz", "/readyz", "/metrics", "other",
     }  # fmt: skip
     assert "x49" not in told
 
