@@ -98,6 +98,17 @@ def test_thin_straps_survive_a_large_picture():
     assert crop[CROP_PX // 2].min() < 140
 
 
+@pytest.mark.parametrize("side", [220.0, 500.0, 903.0])
+def test_things_are_where_they_were_however_much_is_thinned_out(side):
+    """At 220 pixels nothing is, at 500 and 903 by two and three, with the corner of the square between pixels."""
+    rgb = np.zeros((1100, 1301, 3), np.uint8)
+    rgb[600:640, 480:520] = 255
+    crop = cut_torso(rgb, Square(371.0, 523.0, side, 100.0))
+    seen = np.argwhere(crop[:, :, 0] > 127)
+    scale = CROP_PX / side
+    assert seen.mean(axis=0) == pytest.approx(((620 - 523) * scale, (500 - 371) * scale), abs=0.8)
+
+
 def test_calibrated_probabilities_keep_their_order():
     calibration = Calibration(np.full(4, 0.7, np.float32), np.full(4, -0.2, np.float32), 0.1)
     low, high = (calibration.apply(np.full(len(SIGNALS), logit, np.float32)) for logit in (-3.0, 2.0))
