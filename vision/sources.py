@@ -14,6 +14,7 @@ from infra.contracts.frames import Camera
 from infra.drives import DriveError, open_drive
 from infra.drives.folder import FRAMES
 from infra.drives.manifest import FILE as MANIFEST
+from infra.runtime.parcels import frames_with_speed
 from vision.frames import Picture, UnusableFrame, decode_any_picture
 
 FOLDER_FPS = 5.0
@@ -49,6 +50,7 @@ class Shot:
     time_us: int | None
     picture: Picture | Unreadable
     speed_mps: float | None = None  # where the source knows it
+    belt_switch: bool | None = None  # of the vehicle, likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,21 +120,18 @@ def read_picture(file: Path) -> Picture | Unreadable:
 
 def _open_drive(folder: Path) -> Source:
     """The driver's camera of a recorded drive, with the speed of its GPS. Raises DriveError."""
-    import numpy as np
-
     drive = open_drive(folder)
     frames = [frame for frame in drive.frame_index() if frame.camera is Camera.DRIVER]
     if not frames:
         raise DriveError(f"{folder}: has no frames of the driver's camera")
     gps = drive.gps(strict=False)
     times_us = [frame.time_us for frame in frames]
-    near = np.interp(times_us, gps.time_us, gps.speed_mps) if len(gps) else np.full(len(frames), np.nan)
-    speeds = [None if np.isnan(speed) else float(speed) for speed in near]
 
     def read() -> Iterator[Shot]:
         wanted = (frame for frame in drive.frames() if frame.camera is Camera.DRIVER)
-        for index, (frame, speed) in enumerate(zip(wanted, speeds, strict=True)):
-            yield Shot(frame.file, index, frame.time_us, _decoded(frame.jpeg), speed)
+        for index, frame in enumerate(wanted):
+            (told,) = frames_with_speed(drive, [frame], gps, "", 0)
+            yield Shot(frame.file, index, frame.time_us, _decoded(frame.jpeg), told.speed_mps, told.belt_switch)
 
     return Source(str(folder), "drive", read, len(frames), _rate(times_us), "the recorded drive", since_1970=True)
 

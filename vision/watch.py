@@ -15,12 +15,15 @@ from rich.console import Console
 
 from infra.clock import SystemClock
 from infra.contracts.events import JsonObject
+from infra.settings import load
 from vision.heads import default_heads
 from vision.looking import Eyes
 from vision.models import Head, MediapipeFaces
+from vision.posting import Poster
+from vision.sender import Addressee, open_sender, open_sender_outbox
 from vision.sources import PICTURES, Shot, Source, SourceError, open_folder, open_pictures
-from vision.watch_lines import Lines
-from vision.watch_page import Page, show_summary
+from vision.watch_lines import Lines, posted_line
+from vision.watch_page import Page, show_posted, show_summary
 from vision.watch_summary import Summary
 from vision.watching import Happened, Told, watch_in_time, watch_stills
 
@@ -35,39 +38,59 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
+SourceName = Annotated[
+    str, typer.Argument(help="A video, a folder of pictures, a recorded drive, a picture, or a camera: number or URL.")
+]
+Stills = Annotated[bool, typer.Option("--stills", help="Every picture on its own: no baseline, no time rules.")]
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01, max=1000, help="Pictures a second: those that a folder has; at most so many of a video or camera."
+    ),
+]
+Speed = Annotated[
+    float | None,
+    typer.Option(min=0, max=400, help="The vehicle's speed in km/h. Default: what the source says, else 80."),
+]
+Drawn = Annotated[Path | None, typer.Option(help="Also draw what is seen into this video (.mp4).", dir_okay=False)]
+Live = Annotated[bool, typer.Option("--live", help="A file at its own pace instead of as fast as it can be looked at.")]
+Post = Annotated[
+    str,
+    typer.Option(help="Post what is seen to the gateway at this address, as numbers. No picture is sent."),
+]
+Token = Annotated[
+    str,
+    typer.Option(
+        envvar="RUMBLESTRIP_REPLAY_TOKEN", help="The device's token; better in the variable, which `ps` does not show."
+    ),
+]
+Vehicle = Annotated[str, typer.Option(help="With --post: refuse to post where the token is another vehicle's.")]
+Driver = Annotated[str, typer.Option(help="With --post: the driver's id. Default: the recorded drive's.")]
+Start = Annotated[
+    str, typer.Option(help="With --post: when the first picture was taken (ISO 8601), where the source does not say.")
+]
+
+
 @watch_app.command()
 def watch(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A video, a folder of pictures, a recorded drive, a picture, or a camera: its number or URL."
-        ),
-    ],
+    source: SourceName,
     format: Annotated[Format, typer.Option(help="text for reading; jsonl: one object a line.")] = Format.TEXT,
-    stills: Annotated[
-        bool, typer.Option("--stills", help="Every picture on its own: no baseline, no time rules.")
-    ] = False,
-    fps: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01, max=1000, help="Pictures a second: those that a folder has; at most so many of a video or camera."
-        ),
-    ] = None,
-    speed: Annotated[
-        float | None,
-        typer.Option(min=0, max=400, help="The vehicle's speed in km/h. Default: what the source says, else 80."),
-    ] = None,
-    overlay: Annotated[
-        Path | None, typer.Option(help="Also draw what is seen into this video (.mp4).", dir_okay=False)
-    ] = None,
-    live: Annotated[
-        bool, typer.Option("--live", help="A file at its own pace instead of as fast as it can be looked at.")
-    ] = False,
+    stills: Stills = False,
+    fps: Fps = None,
+    speed: Speed = None,
+    overlay: Drawn = None,
+    live: Live = False,
+    post: Post = "",
+    token: Token = "",
+    vehicle: Vehicle = "",
+    driver: Driver = "",
+    start: Start = "",
 ) -> None:
     """Look at footage with the worker's eyes: what is seen on every picture, and what happens over time.
 
     The first 60 s of driving with a face teach how this driver's open eyes look; until then eyes count as shut only
-    where the network is sure of it. Exit code 1: some picture could not be read (it is named, the rest looked at).
+    where the network is sure of it. Exit code 1: some picture could not be read (it is named, the rest looked at), or
+    the gateway refused something.
 
     Examples:
 
@@ -78,24 +101,55 @@ def watch(
         rumblestrip watch rtsp://camera/stream --speed 60
 
         rumblestrip watch dataset/ --stills --format jsonl > seen.jsonl
+
+        RUMBLESTRIP_REPLAY_TOKEN=rs_… rumblestrip watch 0 --post https://fleet.example
     """
     opened = open_source(source, fps, stills)
+    to = _addressee(opened, Addressee(source, post.rstrip("/"), token, vehicle or None, driver or None, start))
     heads, speed_mps = default_heads(), None if speed is None else speed / 3.6
     summary, interrupted = Summary(opened, speed_mps), False
     with ExitStack() as stack:
         eyes = stack.enter_context(closing(Eyes(MediapipeFaces(), heads)))
-        sinks = [summary.add, *_sinks(opened, format, live or opened.live, overlay, stack)]
+        page = stack.enter_context(Page(opened, Console(stderr=format is Format.JSONL), format is Format.JSONL))
+        sinks = [summary.add, *_sinks(opened, page, format, live or opened.live, overlay, stack)]
+        poster = _posting(opened, to, speed_mps, page, stack) if to else None
+        sinks += [poster.add] if poster else []
         try:
             for told in _look(opened, eyes, heads, speed_mps, live):
                 for sink in sinks:
                     sink(told)
         except KeyboardInterrupt:
             interrupted = True
-    _end(summary, format)
+            if poster:
+                poster.interrupt()
+    _end(summary, format, poster)
     if interrupted:
         raise typer.Exit(_INTERRUPTED)
-    if summary.missed:
+    if summary.missed or (poster and (poster.tally.refused or poster.tally.rejected_rows)):
         raise typer.Exit(_UNREADABLE)
+
+
+def _addressee(source: Source, to: Addressee) -> Addressee | None:
+    """None where nothing is to be posted. Raises BadParameter, SourceError."""
+    if not to.url:
+        return None
+    if source.kind == "pictures":
+        raise typer.BadParameter("--post needs pictures in time; --stills and single pictures have none")
+    if not to.token:
+        raise typer.BadParameter(
+            "--post needs the device's token: `rumblestrip devices add VEHICLE` shows one; put it into "
+            "RUMBLESTRIP_REPLAY_TOKEN"
+        )
+    return to
+
+
+def _posting(source: Source, to: Addressee, speed_mps: float | None, page: Page, stack: ExitStack) -> Poster:
+    data_dir = load().data_dir
+    sender = open_sender(source, to, speed_mps, data_dir, SystemClock().now_us())
+    outbox = stack.enter_context(open_sender_outbox(to, data_dir))
+    poster = Poster(to.url, sender, outbox, lambda trouble: typer.echo(trouble, err=True))
+    page.status = poster.in_words
+    return stack.enter_context(poster)
 
 
 def open_source(name: str, fps: float | None, stills: bool) -> Source:
@@ -129,11 +183,12 @@ def _paced(shots: Iterable[Shot]) -> Iterator[Shot]:
         yield shot
 
 
-def _sinks(source: Source, format: Format, live: bool, overlay: Path | None, stack: ExitStack) -> list[Sink]:
-    quiet = format is Format.JSONL
-    page, lines = stack.enter_context(Page(source, Console(stderr=quiet), quiet)), Lines(source)
+def _sinks(
+    source: Source, page: Page, format: Format, live: bool, overlay: Path | None, stack: ExitStack
+) -> list[Sink]:
+    lines = Lines(source)
     sinks: list[Sink] = [page.add]
-    if quiet:
+    if format is Format.JSONL:
         sinks.append(lambda told: _print(lines.line(told)))
     if not live:
         sinks = [_but_beginnings(sink) for sink in sinks]
@@ -149,11 +204,14 @@ def _but_beginnings(sink: Sink) -> Sink:
     return lambda told: None if isinstance(told, Happened) and not told.over else sink(told)
 
 
-def _end(summary: Summary, format: Format) -> None:
+def _end(summary: Summary, format: Format, poster: Poster | None) -> None:
     if format is Format.JSONL:
-        _print(summary.line())
-    else:
-        show_summary(summary, Console())
+        _print(summary.line() | ({"posted": posted_line(poster)} if poster else {}))
+        return
+    console = Console()
+    show_summary(summary, console)
+    if poster:
+        show_posted(poster, console)
 
 
 def _print(line: JsonObject) -> None:

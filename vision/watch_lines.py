@@ -13,6 +13,7 @@ from infra.contracts.events import JsonObject
 from vision.core import signals
 from vision.core.seat import Box
 from vision.frames import Picture
+from vision.posting import Poster
 from vision.sources import Source
 from vision.watching import Happened, Missed, Seen, Told
 
@@ -96,6 +97,20 @@ class Lines:
 
     def _utc(self, time_us: int | None) -> str | None:
         return to_datetime(time_us).isoformat() if self._source.since_1970 and time_us is not None else None
+
+
+def posted_line(poster: Poster) -> JsonObject:
+    """What `--post` adds to the last line."""
+    tally = poster.tally
+    return {
+        "observations": tally.rows,
+        "batches": tally.batches,
+        "sent_before": tally.acknowledged_before,
+        "refused": list(tally.refused),
+        "rejected_observations": tally.rejected_rows,
+        "waiting": poster.waiting,
+        "dropped": poster.dropped,
+    }
 
 
 def camera_state(numbers: Mapping[str, float]) -> str | None:

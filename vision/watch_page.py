@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from rich.box import SIMPLE_HEAD
@@ -16,12 +16,14 @@ from infra.clock import to_datetime
 from infra.contracts.events import Severity
 from vision.core import signals
 from vision.core.rules.shape import Finding
+from vision.posting import Poster
 from vision.sources import Source
 from vision.watch_lines import camera_state
 from vision.watch_summary import Summary, eyes_in_words
 from vision.watching import Happened, Missed, Seen, Told
 
 COLOURS = {Severity.LOW: "cyan", Severity.MODERATE: "yellow", Severity.HIGH: "red", Severity.CRITICAL: "bold red"}
+MOST_REFUSALS = 5
 _PER_SECOND = 8  # as often as the page is drawn
 _NOW = {
     "belt worn": signals.BELT_WORN,
@@ -43,6 +45,7 @@ class Page:
         self._source, self._console, self._quiet = source, console, quiet
         self._start_us: int | None = None
         self._seen: Seen | None = None
+        self.status: Callable[[], str] | None = None  # one more line
         count = MofNCompleteColumn() if source.count else TextColumn("{task.completed}")
         self._progress = Progress(TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
         self._task = self._progress.add_task(source.name, total=source.count)
@@ -73,8 +76,9 @@ class Page:
             self._console.print(line, soft_wrap=True)
 
     def _render(self) -> RenderableType:
-        seen = self._seen
-        return self._progress if self._quiet or seen is None else Group(self._progress, Text("  " + now_in_words(seen)))
+        lines = [now_in_words(self._seen)] if self._seen is not None and not self._quiet else []
+        lines += [self.status()] if self.status is not None else []
+        return Group(self._progress, *(Text("  " + line) for line in lines))
 
 
 def now_in_words(seen: Seen) -> str:
@@ -117,6 +121,19 @@ def show_summary(summary: Summary, console: Console) -> None:
         console.print(Text(f"could not be read: {missed.shot.source}: {missed.why.reason}", style="yellow"))
     if summary.missed > len(summary.named):
         console.print(Text(f"and {summary.missed - len(summary.named)} more", style="yellow"))
+
+
+def show_posted(poster: Poster, console: Console) -> None:
+    """What the gateway took, and what it did not."""
+    tally = poster.tally
+    known = f"; {tally.acknowledged_before} batches sent in an earlier run" if tally.acknowledged_before else ""
+    console.print(Text(poster.in_words() + known), soft_wrap=True)
+    for refusal in tally.refused[:MOST_REFUSALS]:
+        console.print(Text(f"refused: {refusal}", style="red"), soft_wrap=True)
+    if tally.rejected_rows:
+        console.print(Text(f"{tally.rejected_rows} observations refused; see dead letters", style="yellow"))
+    if poster.dropped:
+        console.print(Text(f"{poster.dropped} batches were dropped: too many waited", style="yellow"))
 
 
 def _in_short(summary: Summary) -> str:

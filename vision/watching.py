@@ -97,7 +97,7 @@ def judge_in_time(
             continue
         now_us = shot.time_us or 0
         speed = _first_known(speed_mps, shot.speed_mps, DRIVING_MPS)
-        state, judgement = follow(state, make_glance(now_us, speed, look))
+        state, judgement = follow(state, make_glance(now_us, speed, look, shot.belt_switch))
         learned = state.baseline.learned_us / LEARNING_US
         yield Seen(shot, look, judgement.openness, judgement.perclos, learned, speed, judgement.too_sparse)
         yield from events.tell(judgement.findings)
