@@ -47,7 +47,10 @@ def judge(
     ] = None,
     sensitivity: Annotated[
         Sensitivity | None,
-        typer.Option(help="Of crashes, near crashes, swerves and rollovers; without it near crashes are at low."),
+        typer.Option(
+            help="Of harsh driving, near crashes, crashes, swerves and rollovers. Without it, as the services judge: "
+            "harsh by Geotab's table, near crashes at low, the others at normal."
+        ),
     ] = None,
     roads: Annotated[
         Path | None, typer.Option(help="Road tiles, for posted limits that a drive does not have itself.")

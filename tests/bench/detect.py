@@ -29,6 +29,7 @@ from tests.bench.glitches import glitches
 from tests.bench.judged import Section, judge
 from tests.bench.mounting import measure as measure_mountings
 from tests.bench.recordings import Labelled, Recorded, batches, blackbox, comma, hundred_car, receivers, rotated
+from tests.bench.sensitivity import sensitivities
 from tests.unit.scoring.road import any_rotation
 
 HERE = Path(__file__).parent
@@ -357,6 +358,7 @@ SETS: dict[Callable[[Path], Section], str] = {
     simulated: "",
     long_drives: "",
     near_crashes: "nds100car",
+    sensitivities: "nds100car",
     glitches: "nds100car",
     mounting: "comma2k19",
     devices: "",

@@ -216,11 +216,13 @@ def take_none(recording):
     return replace(recording, gps=take(recording.gps, slice(0, 0)), imu=take(recording.imu, slice(0, 0)))
 
 
-def test_a_brake_that_no_threshold_of_harshness_asks_for_is_a_near_crash_at_a_higher_sensitivity(tmp_path):
+def test_a_higher_sensitivity_finds_a_brake_harsh_and_says_that_it_may_have_been_a_near_crash(tmp_path):
     recording = drive(*TOWN, Leg(20), Leg(1.5, -0.52), Leg(10), start_mps=20, noise_g=0.02)
     folder = write(tmp_path / "brake", recording, ImuFrame.VEHICLE)
-    kinds = {level: [e["kind"] for e in of("event", lines(folder, "--sensitivity", level))] for level in LEVELS}
-    assert kinds == {"low": [], "normal": ["near_crash"], "high": ["near_crash"]}
+    labels = {
+        level: [e["evidence"]["labels"] for e in of("event", lines(folder, "--sensitivity", level))] for level in LEVELS
+    }
+    assert labels == {"low": [], "normal": [["harsh_brake", "near_crash"]], "high": [["harsh_brake", "near_crash"]]}
 
 
 LEVELS = ("low", "normal", "high")
