@@ -11,7 +11,7 @@ from scoring.core.detectors.axes import AXES, Axis, severity
 from scoring.core.detectors.port import Accepted, Detector, Refused, View
 from scoring.core.episodes import Episode, Following, Signal, follow
 from scoring.core.rules import G_MPS2, SECOND_US
-from scoring.core.window import Window
+from scoring.core.window import HELD_SHARE, Window
 
 _SETTLE_US = 2_500_000  # GPS speed may lag by 2 s
 _BEFORE_US = 2_000_000
@@ -19,6 +19,10 @@ _SUPPORT_SHARE = 0.4  # of the speed change that the acceleration implies, GPS m
 _YAW_SHARE = 0.2  # of the peak: yaw is averaged over the episode, and a swerve turns both ways
 _LEAST_CHANGE_MPS = 0.5
 _STUCK_SAMPLES = 8  # noise alone changes a live sensor's last bit sooner
+_HELD_US = 5 * SECOND_US  # a speed that is the very same for so long, and while the accelerometer brakes, is dead
+_FEWEST_HELD = 5
+_WANDER_MPS = 5.0  # positions wander by some metres
+_DRIVEN_MPS = (2.0, 40.0)  # what no parked vehicle loses, and what hardly any loses at once: a box that was tilted
 _STANDING_MPS = 3.0  # walking pace: a parked vehicle being leant on does not turn
 
 
@@ -98,8 +102,22 @@ def _way_support(axis: Axis, window: Window, episode: Episode) -> dict[str, obje
     change = float(after.max() - before.min()) if axis.sign > 0 else float(before.max() - after.min())
     implied = episode.peak * G_MPS2 * (episode.end_us - episode.start_us) / SECOND_US
     if change < max(_SUPPORT_SHARE * implied, _LEAST_CHANGE_MPS):
-        return Refused("no_speed_change")
+        dead = _speed_is_dead(window, episode, implied)
+        return {"gps_support": "unknown", "gps_speed": "dead"} if dead else Refused("no_speed_change")
     return {"speed_change_mps": round(axis.sign * change, 2)}
+
+
+def _speed_is_dead(window: Window, episode: Episode, implied_mps: float) -> bool:
+    """Has the GPS speed stood still, to the last bit, since before and until after, and do the positions not bear it
+    out? Then it says nothing. Where these stand still too, the vehicle may be parked, and a loose device be touched."""
+    start_us, end_us = episode.start_us - _HELD_US, episode.end_us + _SETTLE_US
+    speeds = window.speeds_mps(start_us, end_us)
+    if len(speeds) < _FEWEST_HELD or np.ptp(speeds) > 0:
+        return False
+    said_mps, moved_mps = float(speeds[0]), window.moved_mps(start_us, end_us)
+    if moved_mps is not None:
+        return not HELD_SHARE * said_mps <= moved_mps <= said_mps + _WANDER_MPS
+    return said_mps >= _STANDING_MPS or (window.declared and _DRIVEN_MPS[0] <= implied_mps <= _DRIVEN_MPS[1])
 
 
 def _turn_support(axis: Axis, window: Window, episode: Episode) -> dict[str, object] | Refused:

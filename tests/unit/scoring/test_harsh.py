@@ -8,8 +8,8 @@ import pytest
 
 from infra.contracts.events import EventKind, Severity
 from infra.contracts.telemetry import ImuFrame, VehicleClass
-from scoring.core.rules import GEOTAB
-from tests.unit.scoring.road import START_US, Leg, drive, judge, replace, spoil
+from scoring.core.rules import DEFAULT, GEOTAB
+from tests.unit.scoring.road import START_US, Leg, any_rotation, drive, judge, mounted, replace, spoil
 
 CRUISE, UP = Leg(20), Leg(12, 0.15)
 BRAKE, ACCELERATION, TURN = EventKind.HARSH_BRAKE, EventKind.HARSH_ACCELERATION, EventKind.HARSH_TURN
@@ -124,6 +124,39 @@ def test_a_tilted_box_that_feels_gravity_does_not_brake():
     _, found = judge(replace(recording, imu=replace(recording.imu, accel_x_mps2=tilted)))
     assert found.events == []
     assert found.counts["imu_brake_no_speed_change"] == 1
+
+
+GPS_STOOD_STILL = [
+    ("speed_dead_while_the_positions_go_slower", {"speed_mps": 24.0}, [BRAKE]),
+    ("speed_dead_at_zero_while_the_positions_go", {"speed_mps": 0.0}, [BRAKE]),
+    ("the_whole_receiver_dead", {"speed_mps": 18.0, "lat": 52.0, "lon": 8.0}, [BRAKE]),
+    ("dead_at_zero_but_no_parked_car_loses_so_much", {"speed_mps": 0.0, "lat": 52.0, "lon": 8.0}, [BRAKE]),
+    ("the_speed_that_the_positions_show_too", {"speed_mps": 12.6}, []),
+]
+
+
+@pytest.mark.parametrize(("columns", "expected"), [s[1:] for s in GPS_STOOD_STILL], ids=[s[0] for s in GPS_STOOD_STILL])
+def test_a_dead_gps_speed_does_not_deny_a_brake(columns, expected):
+    _, found = judge(spoil(drive(CRUISE, Leg(1.5, -0.75), CRUISE, start_mps=18), (0, 99), **columns))
+    assert [event.kind for event in found.events if event.kind is BRAKE] == expected
+    assert all(event.evidence["gps_speed"] == "dead" and event.confidence == 0.7 for event in found.events)
+
+
+def test_a_learned_device_that_is_touched_in_a_parked_car_does_not_brake():
+    """Its speed stands still as well, at zero; but nothing says that it is fixed."""
+    town = (UP, Leg(4, 0, 0.3), Leg(4, 0, -0.3), Leg(30), Leg(6, -0.3), Leg(40))
+    touched = mounted(spoil(drive(*town), (80, 81.5), accel_x_mps2=-8.0), any_rotation(3))
+    state, found = judge(touched)
+    assert state.mounting.current is not None
+    assert kinds(found) == []
+    assert found.counts["imu_brake_no_speed_change"] == 1
+
+
+@pytest.mark.parametrize(("level", "expected"), [("low", []), (None, []), ("normal", [BRAKE]), ("high", [BRAKE])])
+def test_levels_are_other_published_thresholds(level, expected):
+    """A stop at 0.52 g: harsh to Digital Matter and eDriving, not to Geotab."""
+    rules = DEFAULT if level is None else DEFAULT.at(level)
+    assert kinds(judge(drive(UP, CRUISE, Leg(2, -0.52), CRUISE), rules)[1]) == expected
 
 
 def test_gps_speed_may_lag_by_two_seconds():
