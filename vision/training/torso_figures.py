@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,9 @@ import numpy.typing as npt
 from vision.torso import KINDS, SIGNALS
 from vision.training.folds import measure_auc, measure_interval
 from vision.training.torso_data import Example
-from vision.training.torso_packs import PHONE, STRAP, There
+from vision.training.torso_packs import There
 
 Floats = npt.NDArray[np.float32]
-
-CALIBRATED = (STRAP, PHONE)
-"""Of cigarettes and cups the network that ships has no answers to strangers, and the first one knew little of them."""
 
 PLACES: Mapping[str, Callable[[Example], bool]] = {
     "truck cabs, infrared": lambda e: e.source == "truck_cabs",
@@ -34,12 +31,6 @@ class Answers:
     examples: Sequence[Example]
     logits: Floats
 
-    def without_cab_belts(self) -> Answers:
-        """Where no unbelted cab was trained on, what is said of belts there is no measure of the scale."""
-        unknown = (There.UNKNOWN,)
-        cut = [replace(e, there=unknown + e.there[1:]) if e.source == "truck_cabs" else e for e in self.examples]
-        return Answers(cut, self.logits)
-
     def join(self, other: Answers) -> Answers:
         return Answers([*self.examples, *other.examples], np.concatenate([self.logits, other.logits]))
 
@@ -47,10 +38,7 @@ class Answers:
 def calibrate(answers: Answers) -> tuple[list[float], list[float]]:
     """Slopes and offsets, one a kind, that make logits honest where both classes are equally frequent (Platt)."""
     there = np.array([e.there for e in answers.examples])
-    fitted = [
-        _fit(answers.logits[:, kind], there[:, kind]) if kind in CALIBRATED else (1.0, 0.0)
-        for kind in range(len(KINDS))
-    ]
+    fitted = [_fit(answers.logits[:, kind], there[:, kind]) for kind in range(len(KINDS))]
     return [slope for slope, _ in fitted], [offset for _, offset in fitted]
 
 
