@@ -100,6 +100,11 @@ def remarks(judged: Judged) -> list[str]:
         said.append(f"{judged.health.gps_nowhere:,} GPS rows have no position; left out.")
     if judged.health.gps_without_speed > judged.health.gps_nowhere:
         said.append("GPS gives no speed in some rows; it was computed from the positions.")
+    if judged.health.imu_hz is not None and judged.health.not_judged:
+        said.append(
+            f"The accelerometer gives {judged.health.imu_hz:g} samples a second: with fewer than 8, crashes, near "
+            "crashes and swerves cannot be judged."
+        )
     if judged.gps_held:
         said.append(f"{judged.gps_held:,} GPS rows only repeat the one before; left out.")
     return said

@@ -131,7 +131,8 @@ def lines(judged: Judged) -> Iterator[JsonObject]:
 
 def _device(judged: Judged) -> JsonObject:
     handled = [[_iso(start), _iso(end)] for start, end in judged.believed.handled]
-    return {"gps_held": judged.gps_held, "gps_lag_s": judged.believed.lag_s, "handled": handled}
+    known: JsonObject = {"gps_held": judged.gps_held, "gps_lag_s": judged.believed.lag_s, "handled": handled}
+    return known | {"not_judged": judged.health.not_judged}
 
 
 def _trip(trip: Trip) -> JsonObject:

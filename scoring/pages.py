@@ -123,4 +123,5 @@ def _device(judged: Judged) -> str:
     parts += [f"{gaps} gap{'s' * (gaps > 1)}"] if gaps else []
     faults = health.imu_not_a_number + health.imu_wild + health.imu_stuck
     parts += [f"{faults:,} samples not believed"] if faults else []
+    parts += [f"GPS speed dead for {health.gps_dead_s:,.0f} s"] if health.gps_dead_s else []
     return "Device: " + ", ".join(parts)

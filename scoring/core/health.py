@@ -9,16 +9,23 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.contracts.telemetry import GpsSamples, ImuSamples, Int64
+from scoring.core.fixes import haversine_m
 from scoring.core.rules import G_MPS2, SECOND_US
 
 _GAP_US = 10 * SECOND_US
 _WILD_MPS2 = 16 * G_MPS2  # the full scale of the sensors in use
+_PULSE_HZ = 8.0  # slower samples show neither an impact nor a swing
+_DEAD_US = 5 * SECOND_US
+_DEAD_SHARE, _WANDER_MPS = 0.75, 5.0  # of the speed that is said; what positions of a parked vehicle add up to
 _STUCK_SAMPLES = 50  # at 25 Hz two seconds: noise alone changes a live sensor's last bit sooner
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Rates in Hz (median spacing; None without samples); counts of samples; ``refused``: reasons and how often."""
+    """Rates in Hz (median spacing; None without samples); counts of samples; ``refused``: reasons and how often.
+
+    ``gps_dead_s``: seconds of a speed that stands still for 5 s and more while the positions go faster or slower.
+    """
 
     gps_hz: float | None
     imu_hz: float | None
@@ -29,7 +36,15 @@ class Health:
     imu_stuck: int
     gps_nowhere: int
     gps_without_speed: int
+    gps_dead_s: float = 0.0
     refused: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def not_judged(self) -> list[str]:
+        """Kinds of events that such an accelerometer cannot show."""
+        if self.imu_hz is None:
+            return ["crash", "near_crash", "rollover", "swerve"]
+        return ["crash", "near_crash", "swerve"] if self.imu_hz < _PULSE_HZ else []
 
 
 def examine(gps: GpsSamples, imu: ImuSamples, counts: Mapping[str, int]) -> Health:
@@ -46,6 +61,7 @@ def examine(gps: GpsSamples, imu: ImuSamples, counts: Mapping[str, int]) -> Heal
         imu_stuck=max(_stuck(row) for row in accel),
         gps_nowhere=int((~np.isfinite(gps.lat) | ~np.isfinite(gps.lon)).sum()),
         gps_without_speed=int(np.isnan(gps.speed_mps).sum()),
+        gps_dead_s=_dead_s(gps),
         refused=dict(sorted(counts.items())),
     )
 
@@ -60,6 +76,24 @@ def _rate_hz(time_us: Int64) -> float | None:
 
 def _gaps(time_us: Int64) -> int:
     return int((np.diff(time_us) > _GAP_US).sum())
+
+
+def _dead_s(gps: GpsSamples) -> float:
+    """Of stretches of one and the same speed that the positions contradict; those of a receiver without any tell
+    nothing."""
+    known = np.isfinite(gps.speed_mps) & np.isfinite(gps.lat) & np.isfinite(gps.lon)
+    time_us, speed, lat, lon = (column[known] for column in (gps.time_us, gps.speed_mps, gps.lat, gps.lon))
+    way_m = np.concatenate([[0.0], np.cumsum(haversine_m(lat[:-1], lon[:-1], lat[1:], lon[1:]))])
+    if len(speed) < 2 or not way_m[-1] > 0:
+        return 0.0
+    first = np.flatnonzero(np.concatenate([[True], speed[1:] != speed[:-1]]))
+    last = np.concatenate([first[1:] - 1, [len(speed) - 1]])
+    lasted_us = time_us[last] - time_us[first]
+    seconds = np.maximum(lasted_us, 1) / SECOND_US
+    apart_m = haversine_m(lat[first], lon[first], lat[last], lon[last])
+    slower = (way_m[last] - way_m[first]) / seconds < _DEAD_SHARE * speed[first]
+    faster = apart_m / seconds > speed[first] + _WANDER_MPS
+    return round(float(lasted_us[(lasted_us >= _DEAD_US) & (slower | faster)].sum()) / SECOND_US, 1)
 
 
 def _stuck(values: npt.NDArray[np.float32]) -> int:

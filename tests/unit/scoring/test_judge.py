@@ -117,6 +117,18 @@ def test_impossible_values_are_reported_as_device_health(tmp_path):
     assert of("event", found) == []
 
 
+@pytest.mark.parametrize(("speed_mps", "dead_s"), [(0.0, 29), (40.0, 29), (20.0, 0)])
+def test_a_dead_speed_and_what_a_slow_accelerometer_cannot_show_are_device_health(tmp_path, speed_mps, dead_s):
+    recording = spoil(drive(Leg(90), start_mps=20, imu_hz=1), (30, 60), speed_mps=speed_mps)
+    folder = write(tmp_path / "drive", recording, ImuFrame.VEHICLE)
+    (health,) = of("device_health", lines(folder))
+    assert health["gps_dead_s"] == dead_s
+    assert health["not_judged"] == ["crash", "near_crash", "swerve"]
+    said = " ".join(judge(folder).split())
+    assert "with fewer than 8, crashes, near crashes and swerves cannot be judged" in said
+    assert ("GPS speed dead for 29 s" in said) == (dead_s > 0)
+
+
 def test_a_drive_that_does_not_tell_its_mounting_says_so(tmp_path):
     recording = mounted(drive(Leg(120), start_mps=25), any_rotation(1))
     (calibration,) = of("calibration", lines(write(tmp_path / "drive", recording)))
@@ -173,7 +185,8 @@ SCHEMA = {
     "device_health": OF_A_DRIVE
     | {"gps_hz": OPTIONAL, "imu_hz": OPTIONAL, "gps_gaps": NUMBER, "imu_gaps": NUMBER, "gps_nowhere": NUMBER}
     | {"imu_not_a_number": NUMBER, "imu_wild": NUMBER, "imu_stuck": NUMBER, "gps_without_speed": NUMBER}
-    | {"refused": (dict,), "gps_held": NUMBER, "gps_lag_s": OPTIONAL, "handled": (list,)},
+    | {"refused": (dict,), "gps_held": NUMBER, "gps_lag_s": OPTIONAL, "handled": (list,)}
+    | {"gps_dead_s": NUMBER, "not_judged": (list,)},
     "error": {"type": TEXT, "drive": TEXT, "error": TEXT},
 }
 
