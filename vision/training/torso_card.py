@@ -28,8 +28,8 @@ First $first steps without cab11 (the only cab without belts) and cab12, without
 without half of the side views and without any parked car: "a" is what that network said of these. As every other cab
 is belted, it was told nothing of belts in infrared: what it says there comes from stock photos made grey and from
 painted belts. Then $steps more on everything but the stock photos' test split and every other person of the parked
-cars: "last" is what the network that ships says of these. Probabilities are calibrated on both, both answers equally
-likely.
+cars: "last" is what the network that ships says of these. Probabilities are calibrated on both: a belt is taken to be
+worn in half of the pictures, a phone held in 0.3, a cigarette or cup in 0.2.
 
 $tables
 

@@ -15,6 +15,10 @@ from vision.training.torso_packs import There
 
 Floats = npt.NDArray[np.float32]
 
+TAKEN_SHARES = (0.5, 0.3, 0.2, 0.2)
+"""How often each kind is taken to be there, for its probabilities: a half would make a phone of every head that looks
+into the lap, and a cigarette of every hand at the mouth."""
+
 PLACES: Mapping[str, Callable[[Example], bool]] = {
     "truck cabs, infrared": lambda e: e.source == "truck_cabs",
     "stock photos": lambda e: e.source == "stock",
@@ -36,9 +40,9 @@ class Answers:
 
 
 def calibrate(answers: Answers) -> tuple[list[float], list[float]]:
-    """Slopes and offsets, one a kind, that make logits honest where both classes are equally frequent (Platt)."""
+    """Slopes and offsets, one a kind, that make logits honest where it is as frequent as is taken (Platt)."""
     there = np.array([e.there for e in answers.examples])
-    fitted = [_fit(answers.logits[:, kind], there[:, kind]) for kind in range(len(KINDS))]
+    fitted = [_fit(answers.logits[:, kind], there[:, kind], TAKEN_SHARES[kind]) for kind in range(len(KINDS))]
     return [slope for slope, _ in fitted], [offset for _, offset in fitted]
 
 
@@ -88,11 +92,11 @@ def _by_clip(answers: Answers, chosen: Sequence[int], kind: int) -> dict[str, ob
     return {} if auc is None else {"clips": len(clips), "clip_auc": round(auc, 4)}
 
 
-def _fit(logits: Floats, there: npt.NDArray[np.int64], rounds: int = 200) -> tuple[float, float]:
-    """Logistic regression on one number by Newton's method, classes weighted equally, a little held back."""
+def _fit(logits: Floats, there: npt.NDArray[np.int64], taken: float, rounds: int = 200) -> tuple[float, float]:
+    """Logistic regression on one number by Newton's method, a little held back. ``taken``: the weight of yes."""
     told = there != There.UNKNOWN
     x, y = logits[told].astype(float), (there[told] == There.YES).astype(float)
-    weight = np.where(y == 1, 0.5 / max(y.sum(), 1), 0.5 / max((1 - y).sum(), 1)) * len(y)
+    weight = np.where(y == 1, taken / max(y.sum(), 1), (1 - taken) / max((1 - y).sum(), 1)) * len(y)
     design = np.column_stack([x, np.ones_like(x)])
     values = np.array([1.0, 0.0])
     for _ in range(rounds):
