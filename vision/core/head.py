@@ -143,9 +143,8 @@ def _gaze_of(
     width = math.dist(left, right)
     if math.dist(flat[lids[0]], flat[lids[1]]) < width * LEAST_OPEN or width < LEAST_PX:
         return None
-    shift = (flat[iris] - (left + right) / 2) / (pose.px_per_cm * EYEBALL_CM)
-    sides = np.column_stack([shift, pose.rotation[:2, 2]])
-    (shift_x, away_x), (shift_y, away_y) = np.linalg.solve(pose.rotation[:2, :2], sides).tolist()
+    shift = ((flat[iris] - (left + right) / 2) / (pose.px_per_cm * EYEBALL_CM)).tolist()
+    (shift_x, shift_y), (away_x, away_y) = (_unturn(pose, side) for side in (shift, pose.rotation[:2, 2].tolist()))
     depth = 0.0
     for _ in range(_ROUNDS):
         x, y = shift_x - away_x * depth, shift_y - away_y * depth
@@ -153,3 +152,12 @@ def _gaze_of(
     if math.hypot(x, y) > math.sin(math.radians(WIDEST_GAZE_DEG)):
         return None
     return math.degrees(math.asin(x)), math.degrees(math.asin(-y)), width**2
+
+
+def _unturn(pose: Pose, side: tuple[float, float]) -> tuple[float, float]:
+    """What the head's rotation turns into this, in the plane of the picture. Two equations by hand: LAPACK wakes a
+    thread on every core for them, which then spins."""
+    (a, b, _), (c, d, _), _ = pose.rotation.tolist()
+    x, y = side
+    det = a * d - b * c
+    return (d * x - b * y) / det, (a * y - c * x) / det
