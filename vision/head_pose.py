@@ -30,7 +30,7 @@ def _measure(picture: Picture, face: Face | None) -> dict[str, float]:
         return {}
     height, width = picture.rgb.shape[:2]
     points = face.mesh.astype(np.float64)
-    pose = measure_pose(points, width, height)
+    pose = measure_pose(points, width, height) if face.eyes_judged is None else face.pose
     if pose is None:
         return {}
     numbers = dict(zip((HEAD_YAW, HEAD_PITCH, HEAD_ROLL), pose.angles_deg, strict=True))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from vision.chatter import without_chatter
 from vision.core.eyes import EyeContour
+from vision.core.head import Pose
 from vision.core.seat import Box, choose_driver
 from vision.frames import Picture, Rgb
 from vision.second_look import SecondLook
@@ -39,7 +40,8 @@ class Face:
     """The driver's face in one picture. Eyes are named as seen in the picture, not as the driver would.
 
     ``mesh`` is None where the model has none (the scripted stand-in). ``others`` are the faces of passengers.
-    ``eyes_judged`` is whether the eyes can be (see ``vision.eye_state``); None until that is asked.
+    ``eyes_judged`` is whether the eyes can be (see ``vision.eye_state``); None until that is asked. The head's pose is
+    measured for it, and kept.
     """
 
     box: Box
@@ -48,6 +50,7 @@ class Face:
     mesh: Mesh | None = None
     others: tuple[Box, ...] = ()
     eyes_judged: bool | None = None
+    pose: Pose | None = None
 
 
 class FaceModel(Protocol):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.vision.stories import CLIP, MAX_PIXELS
 from vision.core.head import SKULL, SKULL_CM, turn
-from vision.eye_state import EyeStates, can_be_judged
+from vision.eye_state import EyeStates, judge_eyes
 from vision.frames import Picture, decode_picture
 from vision.looking import Eyes
 from vision.models import Face, MediapipeFaces
@@ -58,4 +58,4 @@ def test_dark_glasses_leave_out_the_network_and_the_aspect_ratio(seen):
 def test_head_turned_far_away_is_not_judged(seen, yaw_deg, judged):
     picture, face = seen
     bright = Picture(np.full_like(picture.rgb, 128))
-    assert can_be_judged(bright, turned(face, yaw_deg)) is judged
+    assert judge_eyes(bright, turned(face, yaw_deg)).eyes_judged is judged
