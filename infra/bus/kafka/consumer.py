@@ -28,6 +28,9 @@ FETCH_MIN_BYTES = 500_000
 SHORTEST_POLL_MS = 50  # a shorter poll never gets to join the group
 DISPLAY_S = 5.0
 CLOSE_MS = 3_000
+METADATA_AGE_MS = 10_000
+"""A leader that lacked a topic's metadata when it shared out the lanes sees the topic, and shares out anew, after this
+long at the latest; kafka-python's own five minutes were seen to pass with nobody at work."""
 
 
 class _Listener(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
@@ -68,6 +71,7 @@ class KafkaConsumer:
                 session_timeout_ms=session_timeout_ms,
                 heartbeat_interval_ms=session_timeout_ms // 4,
                 max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+                metadata_max_age_ms=METADATA_AGE_MS,
                 fetch_max_wait_ms=FETCH_WAIT_MS,
                 fetch_min_bytes=FETCH_MIN_BYTES,
                 default_offset_commit_callback=_note_commit,
