@@ -17,12 +17,18 @@ _CHATTER = (
 
 
 @contextmanager
-def without_chatter() -> Iterator[None]:
+def without_chatter(loading: bool = True) -> Iterator[None]:
     """Holds back what is written to file descriptor 2 meanwhile, and then writes all but known chatter.
+
+    Args:
+        loading: whether a model is loaded meanwhile; if not, nothing is held back.
 
     The C++ parts write there past Python, and the environment variables that once quietened them are no longer
     read by the version in use. Other threads' words are late by the second or two that loading takes.
     """
+    if not loading:
+        yield
+        return
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:

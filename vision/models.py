@@ -7,7 +7,6 @@ returns is converted here at once and travels no further.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -88,8 +87,7 @@ class MediapipeFaces:
         self._second = SecondLook()
 
     def find_faces(self, pictures: Sequence[Picture]) -> Sequence[Face | None]:
-        fresh = "_mesh" not in self.__dict__
-        with without_chatter() if fresh else nullcontext():
+        with without_chatter(loading="_mesh" not in self.__dict__):
             return [self._find(picture) for picture in pictures]
 
     def close(self) -> None:

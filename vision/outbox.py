@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition
 from typing import NamedTuple
+
+from infra.runtime.journal import write_whole
 
 MOST_WAITING = 20_000
 """Of a camera that goes on through an outage: eleven hours of batches of 2 s, about 200 MB. Over it the oldest go."""
@@ -52,9 +53,7 @@ class Outbox:
     def put(self, body: bytes, rows: int) -> None:
         """Keep a batch, safely."""
         letter = Letter(self._next, rows, self.folder / f"{self._next:012d}-{rows}.json")
-        draft = letter.path.with_suffix(".new")
-        draft.write_bytes(body)
-        os.replace(draft, letter.path)  # a crash leaves a whole file or none
+        write_whole(letter.path, body)
         with self._changed:
             self._next += 1
             self._waiting.append(letter)

@@ -7,7 +7,6 @@ roads and textures. In the shipped clip it finds turned and dropped heads.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +33,7 @@ class SecondLook:
 
     def find_crops(self, rgb: Rgb) -> list[tuple[Rgb, tuple[int, int]]]:
         """Squares around faces, surest first, each with the place of its upper left corner in the picture (pixels)."""
-        with nullcontext() if "_detector" in self.__dict__ else without_chatter():
+        with without_chatter(loading="_detector" not in self.__dict__):
             squares = sorted((square for part in _parts(rgb) for square in self._find(rgb, *part)), reverse=True)
         return [_cut(rgb, x, y, side) for _, x, y, side in squares[:_MOST]]
 

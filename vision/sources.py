@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import pairwise, tee
 from pathlib import Path
 
 from infra.contracts.frames import Camera
@@ -128,9 +128,9 @@ def _open_drive(folder: Path) -> Source:
     times_us = [frame.time_us for frame in frames]
 
     def read() -> Iterator[Shot]:
-        wanted = (frame for frame in drive.frames() if frame.camera is Camera.DRIVER)
-        for index, frame in enumerate(wanted):
-            (told,) = frames_with_speed(drive, [frame], gps, "", 0)
+        wanted, same = tee(frame for frame in drive.frames() if frame.camera is Camera.DRIVER)
+        told_of = frames_with_speed(drive, same, gps, "", 0)
+        for index, (frame, told) in enumerate(zip(wanted, told_of, strict=True)):
             yield Shot(frame.file, index, frame.time_us, _decoded(frame.jpeg), told.speed_mps, told.belt_switch)
 
     return Source(str(folder), "drive", read, len(frames), _rate(times_us), "the recorded drive", since_1970=True)

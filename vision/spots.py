@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -36,7 +35,7 @@ class MediapipeSpots:
     """BlazeFace of mediapipe 0.10.21 on the whole picture and on its two halves, where a small face is larger."""
 
     def find(self, pictures: Sequence[Picture]) -> Sequence[tuple[Spot, ...]]:
-        with nullcontext() if "_near" in self.__dict__ else without_chatter():
+        with without_chatter(loading="_near" not in self.__dict__):
             return [self._find(picture.rgb, far=i % FAR_EVERY == 0) for i, picture in enumerate(pictures)]
 
     def close(self) -> None:

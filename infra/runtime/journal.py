@@ -34,9 +34,7 @@ class Journal:
     def save(self) -> None:
         values = {name: value for name, value in asdict(self).items() if name != "path"}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".new")
-        draft.write_text(json.dumps(values))
-        os.replace(draft, self.path)  # a crash leaves the old file or the new one, never half of one
+        write_whole(self.path, json.dumps(values).encode())
 
 
 def open_journal(folder: Path, drive: Drive, target: str, end_us: int, now_us: int) -> Journal:
@@ -66,6 +64,13 @@ def open_journal_of(folder: Path, name: str, start: str, target: str, shift_us: 
     if path.exists():
         return Journal(path, **json.loads(path.read_text()))
     return Journal(path, f"{prefix}-{_digest(f'{start}|{shift_us}')[:16]}", shift_us)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A crash leaves the old file, if there was one, or the new one, never half of one."""
+    draft = path.with_suffix(".new")
+    draft.write_bytes(content)
+    os.replace(draft, path)
 
 
 def _digest(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,13 +65,14 @@ def frame_parcels(drive: Drive) -> list[list[DriveFrame]]:
 
 
 def frames_with_speed(
-    drive: Drive, parcel: Sequence[DriveFrame], gps: GpsSamples, boot_id: str, shift_us: int
+    drive: Drive, parcel: Iterable[DriveFrame], gps: GpsSamples, boot_id: str, shift_us: int
 ) -> Iterator[Frame]:
     """Frames as messages; ``parcel`` carries the pictures. The speed is the GPS's, between its samples, the belt
     switch that of the sample before."""
     known = ~np.isnan(gps.speed_mps)
+    known_us, known_mps = gps.time_us[known], gps.speed_mps[known]
     for frame in parcel:
-        speed = float(np.interp(frame.time_us, gps.time_us[known], gps.speed_mps[known])) if known.any() else None
+        speed = float(np.interp(frame.time_us, known_us, known_mps)) if len(known_us) else None
         yield Frame(
             vehicle_id=drive.manifest.vehicle_id,
             device_id=drive.manifest.device_id,

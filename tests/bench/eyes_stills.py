@@ -15,7 +15,7 @@ from vision.core.signals import BELT_WORN, LIGHT, PHONE, SMOKING
 from vision.frames import Picture, decode_any_picture
 from vision.looking import Eyes
 from vision.training.folds import measure_auc, measure_interval
-from vision.training.torso_packs import PARKED_PEOPLE, is_kept_person
+from vision.training.torso_packs import is_kept_person, read_parked
 
 HERE = Path(__file__).parent
 DARK_LIGHT = 0.25
@@ -155,14 +155,11 @@ def _stock_test(pack: Path) -> Iterator[Still]:
 
 def _parked(pack: Path) -> Iterator[Still]:
     """The people whom no torso that ships learned from; nobody phones or smokes."""
-    for row in _rows(PARKED_PEOPLE):
-        if not is_kept_person(row["person"]):
-            continue
-        for path in sorted((pack / row["folder"]).glob("*.jpg")):
-            if int(row["first"]) <= int(path.stem) <= int(row["last"]):
-                labels = {BELT_WORN: int(row["belt"] == "worn"), PHONE: 0, SMOKING: 0}
-                eyewear = () if row["eyewear"] == "none" else (row["eyewear"],)
-                yield Still("parked cars, colour", path, row["person"], labels, labels, eyewear)
+    for row, path in read_parked(pack):
+        if is_kept_person(row["person"]):
+            labels = {BELT_WORN: int(row["belt"] == "worn"), PHONE: 0, SMOKING: 0}
+            eyewear = () if row["eyewear"] == "none" else (row["eyewear"],)
+            yield Still("parked cars, colour", path, row["person"], labels, labels, eyewear)
 
 
 def read_audit() -> dict[tuple[str, str], dict[str, int | None]]:

@@ -1,6 +1,5 @@
 """Trainings from pictures to weights, figures and card, on a handful of pictures: seconds, and good for nothing."""
 
-import csv
 import json
 import sys
 
@@ -20,13 +19,6 @@ from vision.training.torso_figures import Answers
 from vision.training.torso_packs import There
 
 FRAMES = ["000100", "000160", "000200", "000226"]
-
-
-def write_index(pack, rows):
-    with (pack / "index.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 @pytest.fixture

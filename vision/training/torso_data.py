@@ -41,7 +41,6 @@ class Example:
     there: Truth
     shoulders: npt.NDArray[np.float32]
     mouth: npt.NDArray[np.float32]
-    test: bool = False
     grey: bool = False
     cab: str = ""
     clip: str = ""
@@ -89,7 +88,6 @@ def _cut_persons(pack: Path, bodies: Bodies) -> Iterator[Example]:
                 (There(bool(worn)), phone, There.NO, There.NO),
                 phones,
                 np.full(len(phones), PHONE),
-                test=row["clean_split"] != "train",
                 cab=row["clean_split"],
             )
             yield _example(picture, rgb, square, own)
@@ -110,7 +108,6 @@ def _example(picture: Labelled, rgb: Rgb, square: Square, body: Body | None) -> 
         picture.there,
         _shoulders(wide, body),
         _mouth(wide, body),
-        picture.test,
         bool(np.abs(crop.astype(np.int16) - crop.mean(axis=2, keepdims=True)).mean() < 3),
         picture.cab,
         picture.clip,

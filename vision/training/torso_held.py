@@ -14,6 +14,7 @@ import numpy.typing as npt
 from vision.frames import Rgb
 from vision.training.torso_data import WIDE_PX, Example
 from vision.training.torso_packs import PHONE, There
+from vision.training.torso_paint import measure_shoulders
 
 Point = npt.NDArray[np.float32]
 Box = npt.NDArray[np.float32]
@@ -116,8 +117,7 @@ def _cut(example: Example, box: Box, phone: bool) -> Patch | None:
     left, top, right, bottom = (int(v) for v in np.clip(box, 0, WIDE_PX))
     if right - left < LEAST_PATCH_PX or bottom - top < LEAST_PATCH_PX:
         return None
-    wide = float(np.linalg.norm(example.shoulders[1] - example.shoulders[0]))
-    share = (right - left) / max(wide, WIDE_PX / 6)
+    share = (right - left) / measure_shoulders(example.shoulders, WIDE_PX)
     return Patch(example.crop[top:bottom, left:right].copy(), min(share, 1.0), example.grey, phone)
 
 

@@ -50,7 +50,6 @@ class Labelled:
     there: Truth
     boxes: Boxes = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     kinds: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    test: bool = False
     cab: str = ""
     clip: str = ""
 
@@ -129,14 +128,20 @@ def _side_phones(pack: Path) -> Iterator[Labelled]:
 
 def _parked(pack: Path) -> Iterator[Labelled]:
     """Nobody phones, smokes or drinks."""
+    for row, path in read_parked(pack):
+        there = (There(row["belt"] == "worn"), There.NO, There.NO, There.NO)
+        known = (there[STRAP] is There.NO, True, True, True)
+        yield Labelled("parked", f"parked/{row['person']}", path, known, there, cab=row["person"])
+
+
+def read_parked(pack: Path) -> Iterator[tuple[dict[str, str], Path]]:
+    """Each picture of a known person in ``yawn_frames``, with that person's row of ``PARKED_PEOPLE``."""
     with PARKED_PEOPLE.open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        there = (There(row["belt"] == "worn"), There.NO, There.NO, There.NO)
-        known = (there[STRAP] is There.NO, True, True, True)
         for path in sorted((pack / row["folder"]).glob("*.jpg")):
             if int(row["first"]) <= int(path.stem) <= int(row["last"]):
-                yield Labelled("parked", f"parked/{row['person']}", path, known, there, cab=row["person"])
+                yield row, path
 
 
 def is_kept_person(person: str) -> bool:

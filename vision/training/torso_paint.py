@@ -26,9 +26,9 @@ class Cloth:
     alpha: float
 
 
-def measure_shoulders(shoulders: Points) -> float:
-    """In pixels. Of a person seen from the side it is the chest that counts."""
-    return max(float(np.linalg.norm(shoulders[0] - shoulders[1])), CROP_PX / 6)
+def measure_shoulders(shoulders: Points, px: int = CROP_PX) -> float:
+    """In pixels of a crop of ``px``. Of a person seen from the side it is the chest that counts."""
+    return max(float(np.linalg.norm(shoulders[0] - shoulders[1])), px / 6)
 
 
 def paint_belt(rgb: Rgb, shoulders: Points, random: np.random.Generator, grey: bool, content: Mask) -> tuple[Rgb, Mask]:
