@@ -9,6 +9,7 @@ from infra.clock import to_datetime
 from infra.contracts.events import JsonObject
 from infra.contracts.telemetry import ImuFrame
 from scoring.core.believed import Believed, How
+from scoring.core.health import PULSE_HZ
 from scoring.core.survey import Span
 from scoring.hindsight import Judged
 
@@ -102,8 +103,8 @@ def remarks(judged: Judged) -> list[str]:
         said.append("GPS gives no speed in some rows; it was computed from the positions.")
     if judged.health.imu_hz is not None and judged.health.not_judged:
         said.append(
-            f"The accelerometer gives {judged.health.imu_hz:g} samples a second: with fewer than 8, crashes, near "
-            "crashes and swerves cannot be judged."
+            f"The accelerometer gives {judged.health.imu_hz:g} samples a second: with fewer than {PULSE_HZ:g}, "
+            "crashes, near crashes and swerves cannot be judged."
         )
     if judged.gps_held:
         said.append(f"{judged.gps_held:,} GPS rows only repeat the one before; left out.")

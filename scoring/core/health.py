@@ -14,7 +14,7 @@ from scoring.core.rules import G_MPS2, SECOND_US
 
 _GAP_US = 10 * SECOND_US
 _WILD_MPS2 = 16 * G_MPS2  # the full scale of the sensors in use
-_PULSE_HZ = 8.0  # slower samples show neither an impact nor a swing
+PULSE_HZ = 8.0  # slower samples show neither an impact nor a swing
 _DEAD_US = 5 * SECOND_US
 _DEAD_SHARE, _WANDER_MPS = 0.75, 5.0  # of the speed that is said; what positions of a parked vehicle add up to
 _STUCK_SAMPLES = 50  # at 25 Hz two seconds: noise alone changes a live sensor's last bit sooner
@@ -44,7 +44,7 @@ class Health:
         """Kinds of events that such an accelerometer cannot show."""
         if self.imu_hz is None:
             return ["crash", "near_crash", "rollover", "swerve"]
-        return ["crash", "near_crash", "swerve"] if self.imu_hz < _PULSE_HZ else []
+        return ["crash", "near_crash", "swerve"] if self.imu_hz < PULSE_HZ else []
 
 
 def examine(gps: GpsSamples, imu: ImuSamples, counts: Mapping[str, int]) -> Health:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 
 import httpx
 from PIL import Image
@@ -40,6 +41,17 @@ class Lookup:
 
 
 METRICS_TOKEN = "prometheus"
+
+
+def serve(gateway) -> Iterator[str]:
+    """The address of a gateway that runs in a thread of its own until the generator goes on."""
+    address = gateway.bind()
+    thread = threading.Thread(target=gateway.run)
+    thread.start()
+    yield address
+    gateway.stop()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 class House:

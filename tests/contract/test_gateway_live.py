@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import httpx
@@ -16,7 +15,7 @@ from infra.store import registry
 from infra.store.registry import UnknownVehicle, hash_token
 from ingest import auth, devices, examples
 from ingest.service import build_gateway
-from tests.contract.gateway import NOW_US
+from tests.contract.gateway import NOW_US, serve
 
 
 @pytest.fixture
@@ -27,13 +26,7 @@ def clock() -> FixedClock:
 @pytest.fixture
 def url(database, clock) -> Iterator[str]:
     gateway = build_gateway(Settings(gateway_port=0, max_body_bytes=100_000), MemoryBus(4), database, clock)
-    address = gateway.bind()
-    thread = threading.Thread(target=gateway.run)
-    thread.start()
-    yield address
-    gateway.stop()
-    thread.join(20)
-    assert not thread.is_alive()
+    yield from serve(gateway)
 
 
 def post(url, token, **request):

@@ -1,7 +1,6 @@
 """`watch --post` against the gateway, the bus and the eyes' worker: what the pictures themselves would have told."""
 
 import hashlib
-import threading
 
 import pytest
 from sqlalchemy import select
@@ -14,6 +13,7 @@ from infra.runtime.replay import Options, replay
 from infra.store import tables
 from ingest import devices
 from ingest.service import build_gateway
+from tests.contract.gateway import serve
 from tests.replay.test_vision_worker import pump_dry, rows
 from tests.unit.vision.stories import CLIP
 from vision import service
@@ -47,13 +47,7 @@ def real_eyes(monkeypatch):
 @pytest.fixture
 def url(settings, bus, database):
     gateway = build_gateway(settings, bus, database)
-    address = gateway.bind()
-    thread = threading.Thread(target=gateway.run)
-    thread.start()
-    yield address
-    gateway.stop()
-    thread.join(20)
-    assert not thread.is_alive()
+    yield from serve(gateway)
 
 
 def post(url, *more):
