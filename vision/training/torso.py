@@ -24,37 +24,45 @@ from vision.training.torso_card import write_card
 from vision.training.torso_data import Example, read_examples
 from vision.training.torso_export import export
 from vision.training.torso_figures import Answers, calibrate, measure
-from vision.training.torso_folds import forget_cab_belts, is_held_out, is_test, weigh
+from vision.training.torso_folds import is_held_out, is_test, weigh
 from vision.training.torso_network import Course, TorsoNetwork, build_network, predict, train
 
 logger = logging.getLogger(__name__)
 
-STEPS, FINAL_STEPS = 2300, 2800
-FIRST = "fold-a.pt"
+ROUNDS, LAST_ROUND = (2300, 3000), 3400
+"""Steps. Every round warms up and cools down anew, and is kept in a file of its own."""
+
 LEAST_CHEST_SHARE = 0.08
 """Of less chest than this nothing is said about the belt: the truck cabs' narrowest strap shows at 0.1."""
 
 
 def judge_first(examples: Sequence[Example], start: Path, out: Path) -> Answers:
     """The answers of the first network to what it never saw."""
-    unseen, kept = [e for e in examples if is_held_out(e)], out / FIRST
-    _train(forget_cab_belts([e for e in examples if not is_held_out(e)]), build_network(start), STEPS, kept)
-    return Answers(unseen, predict(build_network(start, kept).eval(), [plain(e) for e in unseen]))
+    unseen, seen = [e for e in examples if is_held_out(e)], [e for e in examples if not is_held_out(e)]
+    for number, steps in enumerate(ROUNDS):
+        before = _first(out, number - 1) if number else None
+        _train(Course(seen, weigh(seen), steps, number), build_network(start, before), _first(out, number))
+    network = build_network(start, _first(out)).eval()
+    return Answers(unseen, predict(network, [plain(e) for e in unseen]))
 
 
 def train_last(examples: Sequence[Example], start: Path, out: Path) -> Answers:
     """The network that ships, as ONNX, and its answers to the test split. It goes on where the first one ended, which
     did not see the test split either."""
-    kept, unseen = out / "last.pt", [e for e in examples if is_test(e)]
-    _train([e for e in examples if not is_test(e)], build_network(start, out / FIRST), FINAL_STEPS, kept)
+    kept, unseen, seen = out / "last.pt", [e for e in examples if is_test(e)], [e for e in examples if not is_test(e)]
+    _train(Course(seen, weigh(seen), LAST_ROUND, len(ROUNDS)), build_network(start, _first(out)), kept)
     network = build_network(start, kept).eval()
     export(network, out / WEIGHTS)
     return Answers(unseen, predict(network, [plain(e) for e in unseen]))
 
 
-def _train(examples: Sequence[Example], network: TorsoNetwork, steps: int, kept: Path) -> None:
+def _first(out: Path, number: int = len(ROUNDS) - 1) -> Path:
+    return out / f"fold-a-{number}.pt"
+
+
+def _train(course: Course, network: TorsoNetwork, kept: Path) -> None:
     if not kept.exists():
-        torch.save(train(network, Course(examples, weigh(examples), steps), _tell).state_dict(), kept)
+        torch.save(train(network, course, _tell).state_dict(), kept)
 
 
 def _tell(step: int, loss: float) -> None:
@@ -67,7 +75,7 @@ def write_figures(answers: Mapping[str, Answers], out: Path) -> None:
     measured = {name: measure(each, slopes, offsets) for name, each in answers.items()}
     told = {"slopes": slopes, "offsets": offsets, "least_chest_share": LEAST_CHEST_SHARE}
     (out / CALIBRATION).write_text(json.dumps({"calibration": told, "measured": measured}, indent=1) + "\n")
-    write_card((out / CALIBRATION).with_suffix(".md"), measured, STEPS, FINAL_STEPS)
+    write_card((out / CALIBRATION).with_suffix(".md"), measured, ROUNDS, LAST_ROUND)
 
 
 def main() -> None:

@@ -13,17 +13,17 @@ import numpy.typing as npt
 from vision.frames import Rgb
 from vision.torso import KINDS
 from vision.torso_crops import CROP_PX, FILL
+from vision.training.torso_bare import mirror_half
 from vision.training.torso_data import WIDE_PX, WIDE_SHARE, Example
 from vision.training.torso_held import Patch, choose_place, paint_cigarette, paste
 from vision.training.torso_packs import CIGARETTE, PHONE, STRAP, There
-from vision.training.torso_paint import measure_shoulders, paint_belt, paint_other
+from vision.training.torso_paint import find_content, measure_shoulders, paint_belt, paint_other
 
 PAINTED_SHARE = 0.5
 OTHER_SHARE = 0.3
 PASTED_SHARE = 0.25
 LIT_SHARE = 0.2
 GREY_SHARE = 0.4
-DARKEST = 3  # of 255: blackened, not only dark
 CUT_SHARE, HIDDEN_SHARE = 0.2, 0.3
 LEAST_LEFT = 0.35
 """Of a thing's area; of less it is not said that it can be seen."""
@@ -93,7 +93,7 @@ class Scene:
 
 def augment(example: Example, random: np.random.Generator, patches: Sequence[Patch] = ()) -> Lesson:
     """The same example, never the same twice. ``patches`` are what may be pasted into it."""
-    scene = _move(example, random)
+    scene = _move(mirror_half(example, random), random)
     _put_belt(scene, random)
     if not np.isnan(scene.mouth).any():
         _put_held(scene, patches, random)
@@ -105,7 +105,7 @@ def _move(example: Example, random: np.random.Generator) -> Scene:
     """Shifted, turned, squeezed, mirrored."""
     matrix = _matrix(random)
     crop = cv2.warpAffine(example.crop, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR, borderValue=(FILL,) * 3)
-    wide = _content(example.crop)
+    wide = find_content(example.crop)
     content = np.asarray(cv2.warpAffine(wide, matrix, (CROP_PX, CROP_PX)), np.float32)
     places, areas = _draw_boxes(example, matrix, wide)
     there = np.array(example.there, np.int64)
@@ -151,15 +151,6 @@ def _fill(box: Maps) -> Maps:
     where = np.zeros((CROP_PX, CROP_PX), np.float32)
     where[top:bottom, left:right] = 1
     return where
-
-
-def _content(rgb: Rgb) -> Maps:
-    """Not the bars beside a picture, nor what lies outside of it. A belt painted there would give itself away, and
-    the boxes of the truck cabs reach into bars that were blackened after they had been drawn."""
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    dark = cv2.morphologyEx((grey <= DARKEST).astype(np.uint8), cv2.MORPH_OPEN, np.ones((13, 13), np.uint8))
-    outside = cv2.morphologyEx((grey == FILL).astype(np.uint8), cv2.MORPH_OPEN, np.ones((13, 13), np.uint8))
-    return np.asarray(1 - np.maximum(dark, outside), np.float32)
 
 
 def _draw_boxes(example: Example, matrix: npt.NDArray[np.float64], content: Maps) -> tuple[Maps, list[float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
@@ -19,17 +19,18 @@ probabilities that a belt is worn, a phone is in the hand, somebody smokes, some
 
 1,254 infrared pictures of 7 truck cabs, 567 people on stock photos, 290 pictures of 53 people in parked cars, 777 of
 straps, 963 side views of one study's drivers. Belts painted over bare chests, cigarettes at mouths, phones of other
-pictures pasted in, and things painted and pasted that are none of these; chests cut off; grey, dark, blurred. Terms of
-these pictures: doubtful or unconfirmed, so none is shipped. Weights are under this project's licence.
+pictures pasted in, and things painted and pasted that are none of these; belts in infrared taken off, the bare half of
+the chest laid over the other one; chests cut off; grey, dark, blurred. Terms of these pictures: doubtful or
+unconfirmed, so none is shipped. Weights are under this project's licence.
 
 ## How well it does, on people and cabs it never saw
 
 First $first steps without cab11 (the only cab without belts) and cab12, without the stock photos' valid and test split,
 without half of the side views and without any parked car: "a" is what that network said of these. As every other cab
-is belted, it was told nothing of belts in infrared: what it says there comes from stock photos made grey and from
-painted belts. Then $steps more on everything but the stock photos' test split and every other person of the parked
-cars: "last" is what the network that ships says of these. Probabilities are calibrated on both: a belt is taken to be
-worn in half of the pictures, a phone held in 0.3, a cigarette or cup in 0.2.
+is belted, all that it knows of unbelted chests in infrared comes from belts taken off, and from stock photos made grey.
+Then $steps more on everything but the stock photos' test split and every other person of the parked cars: "last" is
+what the network that ships says of these. Probabilities are calibrated on both: a belt is taken to be worn in half of
+the pictures, a phone held in 0.3, a cigarette or cup in 0.2.
 
 $tables
 
@@ -49,10 +50,12 @@ _HEAD = (
 )
 
 
-def write_card(path: Path, measured: Mapping[str, Mapping[str, Mapping[str, object]]], first: int, steps: int) -> None:
+def write_card(
+    path: Path, measured: Mapping[str, Mapping[str, Mapping[str, object]]], first: Sequence[int], last: int
+) -> None:
     """As Markdown."""
     parts = [f"{name}:\n\n{_table(places)}" for name, places in measured.items()]
-    path.write_text(_CARD.substitute(first=first, steps=steps, tables="\n\n".join(parts)))
+    path.write_text(_CARD.substitute(first=" and ".join(map(str, first)), steps=last, tables="\n\n".join(parts)))
 
 
 def _table(signals: Mapping[str, Mapping[str, object]]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -44,25 +43,6 @@ def weigh(examples: Sequence[Example]) -> npt.NDArray[np.float32]:
     root /= np.sqrt([sizes[key] for key in keys])
     sums = {source: sum(w for w, key in zip(root, keys, strict=True) if key[0] == source) for source in SHARES}
     return np.array([w * SHARES[key[0]] / sums[key[0]] for w, key in zip(root, keys, strict=True)], np.float32)
-
-
-def forget_cab_belts(examples: Sequence[Example]) -> list[Example]:
-    """Without the bare cab every chest in infrared wears a belt: then nothing is said of these, and only what is
-    painted teaches."""
-    if any(e.cab == BARE_CAB for e in examples):
-        return list(examples)
-    return [_forget_belt(e) if _is_belted_cab(e) else e for e in examples]
-
-
-def _forget_belt(example: Example) -> Example:
-    other = example.kinds != STRAP
-    return replace(
-        example,
-        kinds=example.kinds[other],
-        boxes=example.boxes[other],
-        known=(False, *example.known[1:]),
-        there=(There.UNKNOWN, *example.there[1:]),
-    )
 
 
 def _is_belted_cab(example: Example) -> bool:

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.frames import Rgb
-from vision.torso_crops import CROP_PX
+from vision.torso_crops import CROP_PX, FILL
 
 Points = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.float32]
 """(height, width), 0 to 1"""
+
+DARKEST = 3  # of 255: blackened, not only dark
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,15 @@ class Cloth:
 def measure_shoulders(shoulders: Points, px: int = CROP_PX) -> float:
     """In pixels of a crop of ``px``. Of a person seen from the side it is the chest that counts."""
     return max(float(np.linalg.norm(shoulders[0] - shoulders[1])), px / 6)
+
+
+def find_content(rgb: Rgb) -> Mask:
+    """Not the bars beside a picture, nor what lies outside of it. A belt painted there would give itself away, and
+    the boxes of the truck cabs reach into bars that were blackened after they had been drawn."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    dark = cv2.morphologyEx((grey <= DARKEST).astype(np.uint8), cv2.MORPH_OPEN, np.ones((13, 13), np.uint8))
+    outside = cv2.morphologyEx((grey == FILL).astype(np.uint8), cv2.MORPH_OPEN, np.ones((13, 13), np.uint8))
+    return np.asarray(1 - np.maximum(dark, outside), np.float32)
 
 
 def paint_belt(rgb: Rgb, shoulders: Points, random: np.random.Generator, grey: bool, content: Mask) -> tuple[Rgb, Mask]:
@@ -47,8 +58,8 @@ def paint_belt(rgb: Rgb, shoulders: Points, random: np.random.Generator, grey: b
 def paint_other(rgb: Rgb, shoulders: Points, random: np.random.Generator, grey: bool, content: Mask) -> Rgb:
     """Something long and thin that is no belt on a body."""
     wide = measure_shoulders(shoulders)
-    line, width = _other_line(shoulders, wide, random)
-    mask = _ribbon(rgb, line, width) * content
+    lines, width = _other_lines(shoulders, wide, random)
+    mask = np.maximum.reduce([_ribbon(rgb, line, width) for line in lines]) * content
     return _lay(rgb, mask, _cloth(rgb, mask, random, grey), random)
 
 
@@ -65,26 +76,28 @@ def _belt_line(shoulders: Points, wide: float, random: np.random.Generator) -> P
     return _curve(start, on_shoulder, bend, hip)
 
 
-def _other_line(shoulders: Points, wide: float, random: np.random.Generator) -> tuple[Points, float]:
+def _other_lines(shoulders: Points, wide: float, random: np.random.Generator) -> tuple[list[Points], float]:
     middle = shoulders.mean(axis=0)
     kind = random.integers(4)
     if kind == 0:  # a tie
         top = middle + _by(wide * random.normal(0, 0.03), -0.12 * wide)
-        return _curve(top, top + _by(0, 0.3 * wide), top + _by(0, 0.6 * wide), top + _by(0, wide)), wide * 0.1
+        return [_curve(top, top + _by(0, 0.3 * wide), top + _by(0, 0.6 * wide), top + _by(0, wide))], wide * 0.1
     if kind == 1:  # a strap that hangs unused, or a bar of the door, beside the body
         out = random.choice([-1.0, 1.0])
         x = middle[0] + out * wide * random.uniform(0.62, 1.0)
         ys = middle[1] + wide * np.array([-0.8, -0.2, 0.5, 1.2])
         xs = x + out * wide * np.linspace(0, random.normal(0, 0.2), 4)
-        return np.column_stack([xs, ys]).astype(np.float32), wide * random.uniform(0.05, 0.14)
-    if kind == 2:  # one side of a lanyard or an open collar
-        out = random.choice([-1.0, 1.0])
-        top, low = middle + _by(out * 0.14 * wide, -0.15 * wide), middle + _by(0, wide * random.uniform(0.3, 0.6))
-        return _curve(top, (top + low) / 2, (top + low) / 2, low), wide * random.uniform(0.02, 0.05)
+        return [np.column_stack([xs, ys]).astype(np.float32)], wide * random.uniform(0.05, 0.14)
+    if kind == 2:  # a lanyard, an open collar, the strings of a hood: both sides of it, or one
+        apart, low = 0.14 * wide, middle + _by(0, wide * random.uniform(0.3, 0.6))
+        sides = [-1.0, 1.0] if random.random() < 0.6 else [random.choice([-1.0, 1.0])]
+        meet = random.choice([0.0, random.uniform(0.3, 1.0)])  # hoods' strings hang down, lanyards meet
+        ends = [(middle + _by(out * apart, -0.15 * wide), low + _by(out * apart * meet, 0)) for out in sides]
+        return [_curve(a, (a + b) / 2, (a + b) / 2, b) for a, b in ends], wide * random.uniform(0.015, 0.06)
     y = middle[1] + wide * random.uniform(0.1, 0.8)  # the edge of a window, a stripe, a wheel
     ends = middle[0] + wide * np.array([-1.2, -0.4, 0.4, 1.2])
     tilt = wide * random.normal(0, 0.08) * np.linspace(-1, 1, 4)
-    return np.column_stack([ends, y + tilt]).astype(np.float32), wide * random.uniform(0.03, 0.12)
+    return [np.column_stack([ends, y + tilt]).astype(np.float32)], wide * random.uniform(0.03, 0.12)
 
 
 def _by(right: float, down: float) -> Points:

@@ -2,18 +2,20 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.unit.vision.stories import CLIP
 from vision.bodies import Bodies
 from vision.training.torso_augment import augment
-from vision.training.torso_data import cut_examples
-from vision.training.torso_folds import BARE_CAB, forget_cab_belts, is_test, weigh
+from vision.training.torso_bare import mirror_half
+from vision.training.torso_data import WIDE_PX, cut_examples
+from vision.training.torso_folds import BARE_CAB, is_test, weigh
 from vision.training.torso_held import Patch, cut_patches, paint_cigarette, paste
 from vision.training.torso_packs import CIGARETTE, PHONE, STRAP, Labelled, There
 
-NO, YES, UNKNOWN = There.NO, There.YES, There.UNKNOWN
+NO, YES = There.NO, There.YES
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +67,33 @@ def test_patches_are_half_phones_half_other_things(bare):
     assert cut_patches([bare], np.random.default_rng(0)) == []
 
 
-def test_without_the_bare_cab_nothing_is_said_of_belts_in_cabs(bare):
-    belted = of_cab(bare, "cab01", YES)
-    (forgotten,) = forget_cab_belts([belted])
-    assert forgotten.there == (UNKNOWN, NO, NO, NO)
-    assert not forgotten.known[STRAP]
-    assert not len(forgotten.boxes)
-    assert forget_cab_belts([belted, of_cab(bare, BARE_CAB, NO)])[0] is belted
+def reds(rgb):
+    """How much there is of a red strap."""
+    return int((rgb[..., 0].astype(int) - rgb[..., 1] > 100).sum())
+
+
+def test_a_belt_in_a_cab_is_taken_off_or_doubled(bare):
+    left, right = bare.shoulders[:, 0].min(), bare.shoulders[:, 0].mean() - 5
+    top, bottom = bare.shoulders[:, 1].mean() - 30, bare.shoulders[:, 1].mean() + 60
+    crop = bare.crop.copy()
+    ends = [tuple(np.round(end).astype(int).tolist()) for end in ((left + 6, top + 6), (right - 6, bottom - 6))]
+    cv2.line(crop, *ends, (255, 0, 0), 8)
+    box = np.array([(left, top, right, bottom)], np.float32)
+    belted = replace(of_cab(bare, "cab01", YES), crop=crop, boxes=box)
+    seen = [mirror_half(belted, np.random.default_rng(seed)) for seed in range(60)]
+    taken, doubled = [one for one in seen if not len(one.boxes)], [one for one in seen if len(one.boxes) == 2]
+    assert len(taken) > 10
+    assert all(one.there[STRAP] is NO and reds(one.crop) < 0.05 * reds(crop) for one in taken)
+    assert len(doubled) > 3
+    assert all(one.there[STRAP] is YES and reds(one.crop) > 1.5 * reds(crop) for one in doubled)
+    assert all(one is belted for one in seen if len(one.boxes) == 1)
+
+
+def test_a_belt_is_left_on_outside_of_the_cabs_and_where_no_half_is_bare(bare):
+    everywhere = of_cab(bare, "cab01", YES)
+    whole = np.array([(0, 0, WIDE_PX, WIDE_PX)], np.float32)
+    for one in (bare, replace(everywhere, source="strap_web"), replace(everywhere, boxes=whole)):
+        assert all(mirror_half(one, np.random.default_rng(seed)) is one for seed in range(20))
 
 
 def test_belted_cabs_are_drawn_less_often_and_the_last_people_never(bare):
@@ -85,6 +107,6 @@ def test_belted_cabs_are_drawn_less_often_and_the_last_people_never(bare):
 
 def test_a_strap_of_which_hardly_anything_is_left_teaches_nothing_about_belts(bare):
     sliver = of_cab(bare, "cab04", YES)
-    sliver = replace(sliver, boxes=np.array([(200, 214, 216, 230)], np.float32), known=(True,) * 4)
+    sliver = replace(sliver, source="strap_web", boxes=np.array([(200, 214, 216, 230)], np.float32))
     seen = {int(augment(sliver, np.random.default_rng(seed)).there[STRAP]) for seed in range(12)}
     assert YES not in seen
