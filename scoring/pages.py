@@ -122,6 +122,6 @@ def _device(judged: Judged) -> str:
     gaps = health.gps_gaps + health.imu_gaps
     parts += [f"{gaps} gap{'s' * (gaps > 1)}"] if gaps else []
     faults = health.imu_not_a_number + health.imu_wild + health.imu_stuck
-    parts += [f"{faults:,} samples not believed"] if faults else []
+    parts += [f"{faults:,} samples stuck or impossible"] if faults else []
     parts += [f"GPS speed dead for {health.gps_dead_s:,.0f} s"] if health.gps_dead_s else []
     return "Device: " + ", ".join(parts)

@@ -17,6 +17,7 @@ from infra.contracts.telemetry import (
     IMU_DTYPES,
     UNKNOWN,
     GpsSamples,
+    ImuFrame,
     ImuSamples,
     Samples,
     empty_gps,
@@ -29,6 +30,7 @@ from infra.drives.manifest import FILE as MANIFEST
 from infra.drives.manifest import one_of
 from infra.drives.video import measure_video, read_video_frames
 from infra.runtime.import_columns import (
+    G_MPS2,
     GPS_FIELDS,
     IMU_FIELDS,
     Field,
@@ -74,6 +76,7 @@ class Source:
     time_format: str | None = None  # of strptime
     strict: bool = False  # a row that cannot be read is an error
     start_us: int | None = None  # for times that count from the start
+    in_vehicle_frame: bool = False  # then a vertical axis may be missing
 
 
 def import_with_progress(folder: Path, source: Source, manifest: Manifest, console: Console) -> None:
@@ -95,6 +98,7 @@ def import_drive(
         DriveError: a file, line, column or mapping that cannot be used, or a folder that holds a drive already.
     """
     check_mappings(source.mappings)
+    source = replace(source, in_vehicle_frame=manifest.imu_frame is ImuFrame.VEHICLE)
     if source.table.is_dir():
         source = _exported(source)
     if (folder / MANIFEST).exists():
@@ -172,7 +176,7 @@ def _meant(mapping: str, table: TextTable, source: Source) -> bool:
 
 def _gps_of(table: TextTable, source: Source, zone: str, understood: Understood) -> GpsSamples:
     if not source.imu and not _has_any(table, GPS_FIELDS[1:3], source) and _has_any(table, IMU_FIELDS[1:4], source):
-        understood.notes.append("no position: an accelerometer alone is judged without speeds")
+        understood.notes.append("no position: an accelerometer alone is judged, without speeds")
         return empty_gps()
     mapped = _understand(table, GPS_FIELDS, source, understood)
     missing = [name for name in ("lat", "lon") if name not in mapped]
@@ -206,9 +210,13 @@ def _imu_of(table: TextTable, source: Source, zone: str, understood: Understood,
     seen = Understood()
     mapped = _understand(table, IMU_FIELDS, _bare_axes(table, "accel", source), seen)
     missing = [name for name in tuple(IMU_DTYPES)[1:4] if name not in mapped]
-    if missing and needed:
-        raise DriveError(f"{table.path}: which columns are {', '.join(missing)}? --map {missing[0][:7]}=COLUMN:g")
-    if missing:
+    flat = missing == ["accel_z_mps2"]
+    if missing and needed and not (flat and source.in_vehicle_frame):
+        told = "; without it --imu-frame vehicle takes the vehicle's own two axes" if flat else ""
+        raise DriveError(f"{table.path}: which columns are {', '.join(missing)}? --map {missing[0][:7]}=COLUMN:g{told}")
+    if missing and not (flat and source.in_vehicle_frame):
+        if len(missing) < 3:
+            understood.notes.append(f"accelerometer left out: no column for {', '.join(missing)}")
         return empty_imu()
     understood.rows += [row for row in seen.rows if row not in understood.rows]
     understood.notes += [note for note in seen.notes if note not in understood.notes]
@@ -219,6 +227,9 @@ def _imu_of(table: TextTable, source: Source, zone: str, understood: Understood,
             item = mapped.get(name)
             values = table.numbers(item.column) * factor(item) if item else np.full(len(columns["time_us"]), np.nan)
             columns[name] = values.astype(dtype)
+    if flat:
+        understood.notes.append("no vertical axis: put at rest, 1 g; bumps and rollovers will not be seen")
+        columns["accel_z_mps2"] = np.full(len(columns["time_us"]), G_MPS2, IMU_DTYPES["accel_z_mps2"])
     return _possible(take(ImuSamples(**columns), known), tuple(IMU_DTYPES)[1:4], "IMU", source, understood)
 
 

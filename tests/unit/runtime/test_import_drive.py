@@ -1,5 +1,6 @@
 """The importer: what it guesses, what it is told, and how it says what it cannot read."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import cv2
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.clock import to_datetime, to_us
+from infra.contracts.telemetry import ImuFrame
 from infra.drives import DriveError, Manifest
 from infra.runtime.import_columns import GPS_FIELDS, IMU_FIELDS, map_columns, parse_mapping
 from infra.runtime.import_drive import Footage, Source, import_drive
@@ -19,9 +21,10 @@ CSV = (
 )
 
 
-def bring(tmp_path, text: str, **options):
+def bring(tmp_path, text: str, manifest=MANIFEST, **options):
+    tmp_path.mkdir(exist_ok=True)
     (tmp_path / "log.csv").write_text(text)
-    return import_drive(tmp_path / "drive", Source(tmp_path / "log.csv", **options), MANIFEST)
+    return import_drive(tmp_path / "drive", Source(tmp_path / "log.csv", **options), manifest)
 
 
 def test_units_in_the_header_are_read(tmp_path):
@@ -45,6 +48,18 @@ def test_what_is_told_wins_and_a_minus_turns_the_sign(tmp_path):
     drive, _ = bring(tmp_path, CSV.replace("speed (km/h)", "v").replace(",0.1,0,1", ",0.1,3,1"), mappings=told)
     assert drive.gps().speed_mps[0] == pytest.approx(36 * 1852 / 3600)
     assert drive.imu().accel_y_mps2.tolist() == [-3, 0]
+
+
+def test_two_axes_of_the_vehicle_are_taken_and_two_of_an_unknown_device_are_not(tmp_path):
+    text = "\n".join(line.rpartition(",")[0] for line in CSV.splitlines())
+    drive, understood = bring(tmp_path / "a", text, manifest=replace(MANIFEST, imu_frame=ImuFrame.VEHICLE))
+    assert drive.imu().accel_z_mps2.tolist() == pytest.approx([9.80665] * 2)
+    assert any("put at rest, 1 g" in note for note in understood.notes)
+    drive, understood = bring(tmp_path / "b", text)
+    assert not len(drive.imu())
+    assert "accelerometer left out: no column for accel_z_mps2" in understood.notes
+    with pytest.raises(DriveError, match="accel_z=COLUMN:g; without it --imu-frame vehicle"):
+        bring(tmp_path / "c", "time,ax [g],ay [g]\n0,0.1,0\n1,0.2,0\n")
 
 
 @pytest.mark.parametrize(
