@@ -24,7 +24,7 @@ from scoring.core.formulas.table import OURS
 from scoring.core.replay import Replayed
 from scoring.core.rules import DEFAULT, Rules
 from scoring.core.what_if import changed_rules, kinds_that_differ, read_change
-from scoring.stored.parquet import Archive
+from scoring.stored.archive import Archive
 from scoring.stored.source import spans
 from scoring.trial import run
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,21 +14,22 @@ import typer
 import yaml
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from sqlalchemy import Connection
 
 from infra.clock import SystemClock, to_datetime
 from infra.contracts.events import EventKind
 from infra.runtime.adapters import open_database
 from infra.settings import load
+from infra.store.engine import plain_url
 from scoring.core.formulas.table import OURS
-from scoring.core.rules import DEFAULT
-from scoring.core.what_if import Change, RulesError, read_change
+from scoring.core.rules import DEFAULT, Rules
+from scoring.core.what_if import RulesError, read_change
 from scoring.outcome import keep_beside
-from scoring.stored.database import Database
-from scoring.stored.parquet import Archive
-from scoring.trial import Tried, run
+from scoring.stored.archive import opened_archive
+from scoring.stored.database import opened_database
+from scoring.stored.source import Opening
+from scoring.trial import Tried, run_apart
 from scoring.what_if import Comparison, Move, compare, switch, to_replay
 from scoring.windows import By, read_window
 
@@ -48,6 +51,9 @@ def rescore(
         bool, typer.Option("--switch", help="Put the rules in force, once you have seen what they change.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before switching.")] = False,
+    processes: Annotated[
+        int, typer.Option(help="That judge telemetry. Default: one for every core.", min=0, show_default=False)
+    ] = 0,
     username: Annotated[str, typer.Option("--user", help="Who is on record. Default: you.")] = "",
 ) -> None:
     """Show what other weights or thresholds would change: events lost and gained, scores, ranks. Live tables stay as
@@ -63,9 +69,13 @@ def rescore(
     change = _or_exit(lambda: read_change(content, OURS, DEFAULT))
     first, last = (day.replace(tzinfo=settings.zone) for day in (since, until))
     with open_database(settings) as engine:
+        between = first, last + timedelta(days=1)
         with engine.begin() as connection:
-            window = read_window(connection, first, last + timedelta(days=1))
-            tried = _try(connection, change, (first, last + timedelta(days=1)), archive, console)
+            rules_and_kinds = to_replay(connection, change)
+        opening = partial(opened_archive, archive) if archive else partial(opened_database, plain_url(engine))
+        tried = _try(opening, between, rules_and_kinds, processes or os.cpu_count() or 1, console)
+        with engine.begin() as connection:
+            window = read_window(connection, *between)
             found = compare(connection, window, change, by, tried)
         with engine.begin() as connection:
             keep_beside(connection, change.name, window, found.outcome)
@@ -79,18 +89,25 @@ def rescore(
 
 
 def _try(
-    connection: Connection, change: Change, between: tuple[datetime, datetime], archive: Path | None, console: Console
+    opening: Opening,
+    between: tuple[datetime, datetime],
+    rules_and_kinds: tuple[tuple[Rules, Rules], Set[EventKind]],
+    processes: int,
+    console: Console,
 ) -> Tried | None:
-    """Judge the stored seconds again, if thresholds differ."""
-    rules, kinds = to_replay(connection, change)
-    if not kinds:
+    """Judge the stored seconds again, if thresholds differ. No transaction is open meanwhile: it may take minutes."""
+    if not rules_and_kinds[1]:
         return None
-    source = Archive(archive) if archive else Database(connection)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
     ) as progress:
         task = progress.add_task("vehicles judged again", total=None)
-        return run(source, *between, rules, kinds, lambda done, all_: progress.update(task, completed=done, total=all_))
+        told = partial(_tell, progress, task)
+        return run_apart(opening, *between, *rules_and_kinds, told, processes=processes)
+
+
+def _tell(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
 
 
 def show(found: Comparison, console: Console) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -12,11 +13,10 @@ import numpy as np
 
 from infra.clock import to_us
 from infra.contracts.events import EventKind
-from infra.contracts.telemetry import VehicleClass
 from scoring.core.replay import HARSH, Replayed, replay
-from scoring.core.rules import G_MPS2, SECOND_US, Rules
+from scoring.core.rules import SECOND_US, Rules
 from scoring.core.stored import Telemetry
-from scoring.stored.source import Calm, Calms, Source, Span, spans
+from scoring.stored.source import Opening, Sought, Source, Span, spans
 
 CHUNK_ROWS = 1_000_000  # judged at once: some 150 MB
 _SLACK_US = 3 * SECOND_US  # an estimate is this far off in time, at most
@@ -24,6 +24,8 @@ _MOTION = HARSH | {EventKind.NEAR_CRASH, EventKind.SWERVE, EventKind.CRASH, Even
 Told = Callable[[int, int], None]
 """Called with vehicles done, and how many there are in all."""
 T = TypeVar("T")
+Work = tuple[Span, Sequence[str]]
+"""Vehicles and days that are judged apart from others."""
 
 
 class Timed(Protocol):
@@ -41,12 +43,11 @@ class Timed(Protocol):
 
 @dataclass(slots=True)
 class Tried:
-    """What rules in force and others find in the same rows, and how much was looked at."""
+    """What rules in force and others find, in order of vehicles and time; ``rows``: how many were read for it."""
 
     before: list[Replayed] = field(default_factory=list)
     after: list[Replayed] = field(default_factory=list)
     rows: int = 0
-    vehicle_days: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +68,78 @@ def run(
     rules: tuple[Rules, Rules],
     kinds: Set[EventKind],
     told: Told = lambda _done, _all: None,
+    *,
+    whole: bool = False,
 ) -> Tried:
-    """Judge what was stored between two times, by the rules in force and by others. Only reads."""
-    tried, done = Tried(), 0
-    calms = calms_of(rules) if kinds & HARSH else None
-    parts = [(span, source.subjects(span)) for span in spans(since, until)]
-    total = sum(len(subjects) for _, subjects in parts)
-    for span, subjects in parts:
-        for chunk in _ahead(_chunks(source.telemetry(span, subjects, calms))):
-            judge_chunk(chunk, span, rules, kinds, tried)
-            done += len(chunk)
-            told(done, total)
+    """Judge what was stored between two times, by the rules in force and by others. Only reads.
+
+    Args:
+        whole: read also what is calm. It changes nothing but the time that it takes.
+    """
+    sought, work = Sought(rules, kinds, whole), _work(source, since, until)
+    parts = (judge_part(source, *one, sought) for one in work)
+    return _gathered(work, enumerate(parts), told)
+
+
+def run_apart(
+    opening: Opening,
+    since: datetime,
+    until: datetime,
+    rules: tuple[Rules, Rules],
+    kinds: Set[EventKind],
+    told: Told = lambda _done, _all: None,
+    *,
+    processes: int = 1,
+) -> Tried:
+    """The same in several processes, each of which opens the source for itself."""
+    with opening() as source:
+        work = _work(source, since, until)
+        if min(processes, len(work)) <= 1:
+            return run(source, since, until, rules, kinds, told)
+    context = multiprocessing.get_context("spawn")  # threads of Arrow and psycopg do not outlive a fork
+    with ProcessPoolExecutor(min(processes, len(work)), context) as pool:
+        sought = Sought(rules, kinds)
+        futures = {pool.submit(open_and_judge, opening, *one, sought): place for place, one in enumerate(work)}
+        try:
+            return _gathered(work, ((futures[one], one.result()) for one in as_completed(futures)), told)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def judge_part(source: Source, span: Span, vehicle_ids: Sequence[str], sought: Sought) -> Tried:
+    """What begins within the span."""
+    tried = Tried()
+    first_us, last_us = to_us(span.since), to_us(span.until)
+    for chunk in _ahead(_chunks(source.telemetry(span, vehicle_ids, sought))):
+        for found, into in zip(replay(chunk, sought.several, sought.kinds), (tried.before, tried.after), strict=True):
+            into += [one for one in found if first_us <= one.event.start_us < last_us]
+        tried.rows += sum(len(one.gps) + len(one.motion) for one in chunk)
     return tried
 
 
-def judge_chunk(
-    chunk: Sequence[Telemetry], span: Span, rules: tuple[Rules, Rules], kinds: Set[EventKind], tried: Tried
-) -> None:
-    """Add what begins within the span."""
-    first_us, last_us = to_us(span.since), to_us(span.until)
-    for found, into in zip(replay(chunk, rules, kinds), (tried.before, tried.after), strict=True):
-        into += [one for one in found if first_us <= one.event.start_us < last_us]
-    tried.rows += sum(len(one.gps) + len(one.motion) for one in chunk)
-    tried.vehicle_days += sum(len(np.unique(one.gps.time_us // (86_400 * SECOND_US))) for one in chunk)
+def _work(source: Source, since: datetime, until: datetime) -> list[Work]:
+    return [(span, part) for span in spans(since, until) for part in source.parts(span)]
 
 
-def calms_of(several: Sequence[Rules]) -> Calms:
-    """Seconds in which none of the rules can see anything."""
-    return {one: _calm(several, one) for one in VehicleClass}
+def _gathered(work: Sequence[Work], parts: Iterable[tuple[int, Tried]], told: Told) -> Tried:
+    """In order of vehicles and time, in whatever order the parts come."""
+    whole, done, total = Tried(), 0, sum(len(vehicle_ids) for _, vehicle_ids in work)
+    for place, part in parts:
+        whole.before += part.before
+        whole.after += part.after
+        whole.rows += part.rows
+        done += len(work[place][1])
+        told(done, total)
+    for found in (whole.before, whole.after):
+        found.sort(key=lambda one: (one.event.vehicle_id, one.event.start_us, one.event.kind))
+    return whole
+
+
+def open_and_judge(opening: Opening, span: Span, vehicle_ids: Sequence[str], sought: Sought) -> Tried:
+    """What ``run_apart`` does in each process."""
+    with opening() as source:
+        return judge_part(source, span, vehicle_ids, sought)
 
 
 def compare_with(stored: Sequence[Timed], tried: Tried, kinds: Set[EventKind]) -> Gain:
@@ -104,15 +149,6 @@ def compare_with(stored: Sequence[Timed], tried: Tried, kinds: Set[EventKind]) -
     new = [one for one in tried.after if not known.has(one.event) and not before.has(one.event)]
     again = sum(before.has(event) for event in own)
     return Gain(new, len(own), again, sum(not known.has(one.event) for one in tried.before))
-
-
-def _calm(several: Sequence[Rules], vehicle_class: VehicleClass) -> Calm:
-    own = [(rules.harsh[vehicle_class], rules.harsh_exit_share * G_MPS2) for rules in several]
-    return Calm(
-        min(harsh.brake_g * share for harsh, share in own),
-        min(harsh.acceleration_g * share for harsh, share in own),
-        min(harsh.turn_g * share for harsh, share in own),
-    )
 
 
 def _chunks(telemetry: Iterator[Telemetry]) -> Iterator[list[Telemetry]]:

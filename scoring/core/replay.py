@@ -49,7 +49,7 @@ def replay(chunk: Sequence[Telemetry], several: Sequence[Rules], kinds: Set[Even
     found: list[list[Replayed]] = [[] for _ in several]
     for (vehicle_class, dense), group in groupby(sorted(chunk, key=_sort), key=_sort):
         fleet = lay_out(list(group))
-        window = _window(fleet)
+        window = window_of(fleet)
         for place, rules in enumerate(several):
             found[place] += _found(fleet, View(window, rules, VehicleClass(vehicle_class)), kinds, dense)
     for events in found:
@@ -65,11 +65,8 @@ def peaks_g(fleet: Fleet, axis: Axis) -> Float64:
     return peaks
 
 
-def _sort(one: Telemetry) -> tuple[str, bool]:
-    return one.subject.vehicle_class.value, one.subject.dense
-
-
-def _window(fleet: Fleet) -> Window:
+def window_of(fleet: Fleet) -> Window:
+    """All of it fresh."""
     return Window(
         raw=fleet.imu,
         imu=fleet.imu,
@@ -81,6 +78,10 @@ def _window(fleet: Fleet) -> Window:
         limit_mps=fleet.gps.speed_limit_mps,
         ignition=fleet.gps.ignition,
     )
+
+
+def _sort(one: Telemetry) -> tuple[str, bool]:
+    return one.subject.vehicle_class.value, one.subject.dense
 
 
 def _found(fleet: Fleet, view: View, kinds: Set[EventKind], dense: bool) -> Iterator[Replayed]:
@@ -140,7 +141,8 @@ def _surges(fleet: Fleet, view: View, axis: Axis) -> Iterator[Episode]:
             continue
         first, last = np.searchsorted(row_us, [episode.start_us, episode.end_us + 1])
         weight = np.maximum(axis.sign * fleet.mean[axis.row, first:last] / G_MPS2, 1e-3)
-        middle_us = int((weight * row_us[first:last]).sum() / weight.sum())
+        beside_us = (row_us[first:last] - row_us[first]).astype(np.float64)  # the same wherever it is laid
+        middle_us = int(row_us[first]) + int((weight * beside_us).sum() / weight.sum())
         half_us = int(np.clip(weight.sum() / episode.peak, 0.2, last - first) * SECOND_US / 2)
         yield replace(episode, start_us=middle_us - half_us, end_us=middle_us + half_us)
 

@@ -21,7 +21,7 @@ from scoring.core.samples import FixRing, ImuRing
 BETWEEN_US = 3600 * SECOND_US  # longer than any quiet time or settling
 DENSE_HZ = 6.0  # an accelerometer this dense is judged itself; what is slower only supports GPS
 ALWAYS_US = -(2**62)
-_BLOCK = 64  # fixes that are looked at together where something is wrong
+_ANCHOR_US = 31 * SECOND_US  # a believed fix is held for no longer against those that follow: 30 s, and one to spare
 _LARGEST_CHANGE_MPS2, _SLACK_M, _DEGREE_M = 15.0, 50.0, 111_400.0  # as in fixes.believable; the last: at most
 _GRID = np.array([[samples.ACCEL_LSB_MPS2]] * 3 + [[samples.GYRO_LSB_RADPS]] * 3)
 
@@ -45,6 +45,11 @@ class Subject:
         """Whether harshness is judged by the accelerometer; if not, by GPS."""
         return self.mounting is not None and self.imu_hz >= DENSE_HZ
 
+    @property
+    def straight(self) -> bool:
+        """Whether the device sends the vehicle's axes."""
+        return self.mounting is not None and bool(np.array_equal(self.mounting, np.eye(3)))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Motion:
@@ -63,7 +68,7 @@ class Motion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Telemetry:
-    """One vehicle's rows, in order of time. Where ``subject.dense``, calm seconds of ``motion`` may be left out."""
+    """One vehicle's rows, in order of time. Calm ones may be left out, as ``scoring.core.calm`` says."""
 
     subject: Subject
     gps: GpsSamples
@@ -123,22 +128,26 @@ def _believed(gps: GpsSamples) -> tuple[GpsSamples, npt.NDArray[np.float32]]:
     return gps, fill_speed(gps, samples.no_fixes())
 
 
+def unsure(gps: GpsSamples) -> npt.NDArray[np.bool_]:
+    """Fixes that may be unbelievable, and those of half a minute after, which are held against what was believed last.
+
+    All others are believed, whatever was before: a fix is refused for 30 s at most.
+    """
+    near = np.zeros(len(gps), np.bool_)
+    first = np.flatnonzero(_suspects(gps))
+    if len(first):
+        last = np.searchsorted(gps.time_us, gps.time_us[first] + _ANCHOR_US, side="right")
+        steps = np.bincount(first, minlength=len(gps) + 1) - np.bincount(last, minlength=len(gps) + 1)
+        near = np.cumsum(steps[:-1]) > 0
+    return near
+
+
 def _mask(gps: GpsSamples) -> npt.NDArray[np.bool_]:
-    wrong = _suspects(gps)
-    mask = np.ones(len(gps), np.bool_)
-    if not wrong.any():
-        return mask
-    last, blocks = samples.no_fixes(), np.unique(np.flatnonzero(wrong) // _BLOCK)
-    looked_at = np.union1d(blocks, blocks + 1)  # what follows a wrong one is measured from the last that was right
-    for block in looked_at.tolist():
-        part = slice(block * _BLOCK, (block + 1) * _BLOCK)
-        if part.start >= len(gps):
-            break
-        if block - 1 not in looked_at:
-            last = _ring(take(gps, slice(max(part.start - 1, 0), part.start)))
-        mask[part] = believable(take(gps, part), last)
-        believed = take(gps, np.flatnonzero(mask[: part.stop])[-1:])
-        last = _ring(believed)
+    mask, near = np.ones(len(gps), np.bool_), unsure(gps)
+    runs = np.flatnonzero(np.diff(near, prepend=False, append=False)).reshape(-1, 2)
+    for first, last in runs.tolist():
+        before = take(gps, slice(max(first - 1, 0), first))
+        mask[first:last] = believable(take(gps, slice(first, last)), _ring(before))
     return mask
 
 
@@ -163,17 +172,29 @@ def _turned(subject: Subject, motion: Motion) -> tuple[ImuRing, Float64]:
 
     Along a turned axis the spread of a motion in one direction is the sum of its shares; the extremes are not known.
     """
-    matrix = subject.mounting
-    if matrix is None or not len(motion):
+    if subject.mounting is None or not len(motion):
         return samples.no_imu(), np.empty((4, 2, 0))
-    holds = motion.time_us >= subject.since_us
-    mean, turn = matrix @ motion.mean[:, holds], matrix @ motion.turn[:, holds]
-    spread = np.sqrt(np.maximum(motion.rms[:, holds] ** 2 - motion.mean[:, holds] ** 2, 0))
-    flat = np.abs(matrix) @ spread
-    straight = bool(np.array_equal(matrix, np.eye(3)))
-    least = motion.least[:2, holds] if straight else np.full((2, int(holds.sum())), -np.inf)
-    most = motion.most[:2, holds] if straight else -least
+    if subject.since_us > int(motion.time_us[0]):
+        motion = _from(motion, subject.since_us)
+    spread = np.sqrt(np.maximum(motion.rms**2 - motion.mean**2, 0))
+    if subject.straight:
+        mean, turn, flat, least, most = motion.mean, motion.turn, spread, motion.least[:2], motion.most[:2]
+    else:
+        mean, turn = (_product(subject.mounting, values) for values in (motion.mean, motion.turn))
+        flat = _product(np.abs(subject.mounting), spread)
+        least, most = np.full((2, len(motion)), -np.inf), np.full((2, len(motion)), np.inf)
     counts = np.rint(np.concatenate([mean, turn]) / _GRID)
     counts = np.where(np.isfinite(counts), np.clip(counts, -32_767, 32_767), samples.MISSING).astype(np.int16)
-    ring = ImuRing(motion.time_us[holds] + SECOND_US // 2, counts)
+    ring = ImuRing(motion.time_us + SECOND_US // 2, counts)
     return ring, np.stack([mean[:2], flat[:2], least, most])
+
+
+def _from(motion: Motion, since_us: int) -> Motion:
+    first = int(np.searchsorted(motion.time_us, since_us))
+    return Motion(*(getattr(motion, f.name)[..., first:] for f in fields(Motion)))
+
+
+def _product(matrix: Float64, values: Float64) -> Float64:
+    """Of a matrix (3, 3) and columns (3, n); to the last bit the same for a column whatever stands beside it."""
+    x, y, z = values
+    return np.stack([row[0] * x + row[1] * y + row[2] * z for row in matrix])

@@ -132,11 +132,16 @@ class Window:
     @cached_property
     def gps_left(self) -> Signal:
         """Lateral acceleration in g over 2 s, left positive: speed times turning of the GPS heading."""
+        value = np.where(self._held(_HELD_TURNING_SHARE), np.nan, self.gps_turning_g)
+        return self._of_fixes(value)
+
+    @cached_property
+    def gps_turning_g(self) -> Float64:
+        """The same of each fresh fix, though its speed may hang."""
         leftward = -self.fixes.heading_deg[self._recent_from :].astype(np.float64)
         rate = np.radians(self._spans.steady_rate(leftward, turn=360.0))
         speed = self._recent_speed[self._recent_fresh :]
-        told = (speed >= _TURNING_MPS) & ~self._held(_HELD_TURNING_SHARE)
-        return self._of_fixes(np.where(told, rate * speed / G_MPS2, np.nan))
+        return np.where(speed >= _TURNING_MPS, rate * speed / G_MPS2, np.nan)
 
     @cached_property
     def _spans(self) -> _Spans:

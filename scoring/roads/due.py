@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -129,8 +128,8 @@ def _match_trip(
 
 
 def _positions(connection: Connection, trip: Row[Any]) -> GpsSamples:
-    until = trip.end_at + timedelta(microseconds=1)
-    return gps_of(read_columns(connection, "position", list(GPS_DTYPES)[1:], trip.vehicle_id, (trip.start_at, until)))
+    times = np.array([[to_us(trip.start_at), to_us(trip.end_at) + 1]])
+    return gps_of(read_columns(connection, "position", list(GPS_DTYPES)[1:], trip.vehicle_id, times))
 
 
 def _matched(matcher: Matcher, gps: GpsSamples, trip: Row[Any]) -> tuple[Matched, str | None]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from infra.contracts.telemetry import Float64, VehicleClass
+from infra.contracts.events import EventKind
+from scoring.core.replay import HARSH
+from scoring.core.rules import Rules
 from scoring.core.stored import Subject, Telemetry
 
 MARGIN = timedelta(minutes=10)  # read before a span, so that it is known whether something had begun
@@ -16,16 +19,24 @@ SPAN = timedelta(days=28)  # of one vehicle at once: its rows, at one a second, 
 
 
 @dataclass(frozen=True, slots=True)
-class Calm:
-    """Seconds of motion that need not be read: all along x lie above ``-brake`` and below ``acceleration``, along y
-    within ``turn``; in m/s2. Only of vehicles whose axes are the device's."""
+class Sought:
+    """What rows are read for: events of these kinds by any of the rules. Unless ``whole``, calm rows are left out."""
 
-    brake_mps2: float
-    acceleration_mps2: float
-    turn_mps2: float
+    several: tuple[Rules, ...]
+    kinds: Set[EventKind]
+    whole: bool = False
 
+    @property
+    def motion(self) -> bool:
+        """Whether rows of motion are looked at."""
+        return bool(self.kinds & HARSH)
 
-Calms = Mapping[VehicleClass, Calm]
+    def positions_of(self, subjects: Sequence[Subject]) -> list[str]:
+        """Columns of positions that are looked at: the heading by GPS alone, the ignition for idling."""
+        names = ["lat", "lon", "speed_mps", "accuracy_m", "speed_limit_mps"]
+        if self.motion and not all(one.dense for one in subjects):
+            names.append("heading_deg")
+        return [*names, "ignition"] if EventKind.IDLING in self.kinds else names
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +55,15 @@ class Span:
 class Source(Protocol):
     """The database, or a folder of Parquet files."""
 
-    def subjects(self, span: Span, /) -> Sequence[Subject]:
-        """The vehicles that were driven, in order."""
+    def parts(self, span: Span, /) -> Sequence[Sequence[str]]:
+        """The vehicles that were driven, in parts that are judged apart."""
 
-    def telemetry(self, span: Span, subjects: Sequence[Subject], calm: Calms | None) -> Iterator[Telemetry]:
-        """Of each of them, in any order; ``calm`` None: motion is not asked for."""
+    def telemetry(self, span: Span, vehicle_ids: Sequence[str], sought: Sought) -> Iterator[Telemetry]:
+        """Of each of them, in any order."""
+
+
+Opening = Callable[[], AbstractContextManager[Source]]
+"""Opens a source, in whatever process."""
 
 
 def spans(since: datetime, until: datetime) -> Iterator[Span]:
@@ -56,8 +71,3 @@ def spans(since: datetime, until: datetime) -> Iterator[Span]:
         end = min(since + SPAN, until)
         yield Span(since, end)
         since = end
-
-
-def is_straight(mounting: Float64 | None) -> bool:
-    """Whether the device sends the vehicle's axes."""
-    return mounting is not None and bool((mounting.round(6) == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]).all())

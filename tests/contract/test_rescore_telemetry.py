@@ -31,8 +31,9 @@ from scoring.outcome import keep_beside
 from scoring.ray_job import Judge, pieces
 from scoring.rescore import rescore_app
 from scoring.service import build
+from scoring.stored.archive import Archive
 from scoring.stored.database import Database
-from scoring.stored.parquet import Archive, export
+from scoring.stored.parquet import export
 from scoring.timeline import rules_in_force
 from scoring.trial import run
 from scoring.what_if import Comparison, compare, switch, to_replay

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infra.contracts.events import EventKind, Severity
+from infra.contracts.telemetry import VehicleClass
 from scoring.core.detectors.port import View
 from scoring.core.rules import Rules
 from scoring.core.window import FORWARD, LEFT
@@ -25,7 +26,10 @@ class Axis:
 
     def threshold_g(self, view: View) -> float:
         """Of the accelerometer's half-second mean, for the vehicle's class."""
-        thresholds = view.rules.harsh[view.vehicle_class]
+        return self.level_g(view.rules, view.vehicle_class)
+
+    def level_g(self, rules: Rules, vehicle_class: VehicleClass) -> float:
+        thresholds = rules.harsh[vehicle_class]
         return {
             EventKind.HARSH_BRAKE: thresholds.brake_g,
             EventKind.HARSH_ACCELERATION: thresholds.acceleration_g,

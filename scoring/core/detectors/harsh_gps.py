@@ -12,10 +12,11 @@ from functools import partial
 import numpy as np
 
 from infra.contracts.events import EventKind
+from infra.contracts.telemetry import VehicleClass
 from scoring.core.detectors.axes import AXES, Axis, severity
 from scoring.core.detectors.port import Accepted, Detector, Refused, View
 from scoring.core.episodes import Episode, Following, Signal, follow
-from scoring.core.rules import SECOND_US
+from scoring.core.rules import SECOND_US, Rules
 from scoring.core.window import DEAD_SHARE, FORWARD, Window
 
 _SETTLE_US = 3_500_000
@@ -49,12 +50,16 @@ def detectors() -> tuple[Detector, ...]:
 
 def gps_threshold_g(axis: Axis, view: View) -> float:
     """The accelerometer's threshold, scaled to what a 2 s change of GPS shows of such a peak."""
+    return gps_level_g(axis, view.rules, view.vehicle_class)
+
+
+def gps_level_g(axis: Axis, rules: Rules, vehicle_class: VehicleClass) -> float:
     share = {
-        EventKind.HARSH_BRAKE: view.rules.gps_brake_share,
-        EventKind.HARSH_ACCELERATION: view.rules.gps_acceleration_share,
-        EventKind.HARSH_TURN: view.rules.gps_turn_share,
+        EventKind.HARSH_BRAKE: rules.gps_brake_share,
+        EventKind.HARSH_ACCELERATION: rules.gps_acceleration_share,
+        EventKind.HARSH_TURN: rules.gps_turn_share,
     }[axis.kind]
-    return axis.threshold_g(view) * share
+    return axis.level_g(rules, vehicle_class) * share
 
 
 def _scan(axis: Axis, view: View, open_episode: Episode | None) -> tuple[list[Episode], Episode | None]:

@@ -9,7 +9,7 @@ from scoring.core.detectors.port import Accepted, Detector, Refused, View
 from scoring.core.episodes import Episode, Following, Signal, follow
 from scoring.core.rules import SECOND_US
 
-_STANDING_MPS = 0.5  # receivers of a standing vehicle say up to this
+STANDING_MPS = 0.5  # receivers of a standing vehicle say up to this
 _QUIET_US = 10 * SECOND_US  # moving up in a queue does not end it
 
 
@@ -21,7 +21,7 @@ def _scan(view: View, open_episode: Episode | None) -> tuple[list[Episode], Epis
     window = view.window
     if window.fix_from == len(window.fixes):
         return [], open_episode
-    inside = (window.fixes.speed_mps[window.fix_from :] < _STANDING_MPS) & (window.ignition == 1)
+    inside = (window.fixes.speed_mps[window.fix_from :] < STANDING_MPS) & (window.ignition == 1)
     if inside.any():
         inside &= ~(window.position_mps > view.rules.moving_mps)  # the speed is dead: the vehicle drives
     if open_episode is None and not inside.any():
