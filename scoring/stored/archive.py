@@ -177,7 +177,8 @@ def _row_groups(
         chosen = np.zeros(file.metadata.num_row_groups, np.bool_)
         chosen[groups[touched]] = True
         rows = file.read_row_groups(np.flatnonzero(chosen).tolist(), ["time", *names], use_threads=False)
-    read = chosen[groups] & (counts > 0)
+    read = np.flatnonzero(counts)
+    read = read[chosen[groups[read]]]
     return rows, np.repeat(own.vehicle[read], counts[read])
 
 
