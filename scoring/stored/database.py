@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from infra.clock import to_datetime, to_us
+from infra.contracts.events import EventKind
 from infra.contracts.telemetry import GPS_DTYPES, UNKNOWN, Float64, GpsSamples, Int64, VehicleClass, empty_gps
 from infra.store.engine import make_engine
 from scoring.core.calm import LEAD_US, MINUTE_US, merged, stretches
@@ -25,6 +27,7 @@ from scoring.core.state import VehicleState
 from scoring.core.state import load as load_state
 from scoring.core.stored import ALWAYS_US, Motion, Subject, Telemetry, no_motion, unsure
 from scoring.stored.restless import PIECE_US, Restless, felt
+from scoring.stored.road_limits import fill_limits, vehicles_with_road_limits
 from scoring.stored.source import Sought, Span
 
 _POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01, from which timestamptz counts
@@ -76,8 +79,15 @@ class Database:
     def telemetry(self, span: Span, vehicle_ids: Sequence[str], sought: Sought) -> Iterator[Telemetry]:
         subjects = self.subjects(span, vehicle_ids)
         restless = {} if sought.whole else Restless(self._connection, span, sought).of(subjects)
+        speeding = EventKind.SPEEDING in sought.kinds
+        matched = vehicles_with_road_limits(self._connection, vehicle_ids, span.read) if speeding else frozenset()
         for subject in subjects:
-            yield self._read(span, subject, sought, restless.get(subject.vehicle_id))
+            if subject.vehicle_id not in matched:
+                yield self._read(span, subject, sought, restless.get(subject.vehicle_id))
+            else:  # the rows do not show by themselves where it was too fast
+                one = self._read(span, subject, sought, None)
+                limited = fill_limits(self._connection, subject.vehicle_id, span.read, one.gps)
+                yield replace(one, gps=limited)
 
     def _subject(self, span: Span, vehicle_id: str, vehicle_class: str, state: str | None) -> Subject:
         mounting, since_us = mounting_of(state)

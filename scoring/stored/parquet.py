@@ -1,7 +1,8 @@
 """Parquet files of positions and motion, a folder for every lane and day, written from the database.
 
 vehicles.parquet                              vehicle_id, vehicle_class, lane, mounting, since_us, imu_hz
-position/lane=3/day=2026-05-01/rows.parquet   the table's columns, in order of vehicles and time; days are UTC's
+position/lane=3/day=2026-05-01/rows.parquet   the table's columns, in order of vehicles and time; days are UTC's; where
+                                              the message knew no limit, that of the road if it was matched
 motion/lane=3/day=2026-05-01/rows.parquet
 minutes/lane=3/day=2026-05-01/rows.parquet    of each minute of a vehicle: rows, extremes, and where its rows lie
 
@@ -36,6 +37,7 @@ from scoring.core.calm import sum_up
 from scoring.core.stored import Subject, Telemetry
 from scoring.stored import minutes
 from scoring.stored.database import Database, gps_of, motion_of, read_columns
+from scoring.stored.road_limits import fill_limits
 from scoring.stored.source import Span
 
 VEHICLES, MINUTES = "vehicles.parquet", "minutes"
@@ -108,7 +110,10 @@ def _write_vehicle(connection: Connection, writers: Mapping[str, _Writer], subje
         name: read_columns(connection, name, _names(schema), subject.vehicle_id, times)
         for name, schema in _TABLES.items()
     }
-    summed = sum_up(Telemetry(subject, gps_of(read["position"]), motion_of(read["motion"])), start_us)
+    between = to_datetime(start_us), to_datetime(start_us + _DAY_US)
+    gps = fill_limits(connection, subject.vehicle_id, between, gps_of(read["position"]))
+    read["position"]["speed_limit_mps"] = gps.speed_limit_mps
+    summed = sum_up(Telemetry(subject, gps, motion_of(read["motion"])), start_us)
     groups = {}
     for name, rows in (("position", summed.fixes), ("motion", summed.seconds)):
         group, sizes = minutes.group_by_tens(summed.start_us, rows)

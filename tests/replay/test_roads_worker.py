@@ -1,19 +1,27 @@
 """Trips of devices that know no limits, through the real workers: matched to the road when they have ended."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from sqlalchemy import text
 
+from infra.clock import to_datetime, to_us
+from infra.contracts.events import EventKind
 from infra.contracts.telemetry import empty_gps, empty_imu
 from infra.contracts.topics import lane_of
 from infra.store import tables
 from infra.store.road_tables import road_due, trip_roads
 from ingest.service import build_recorder
 from scoring.core.roads import SOURCE
+from scoring.core.rules import DEFAULT
 from scoring.roads.matcher import Matcher
 from scoring.service import build
+from scoring.stored.archive import Archive
+from scoring.stored.database import Database
+from scoring.stored.parquet import export
+from scoring.trial import run
 from tests import roads
 from tests.replay.test_scoring_worker import TEN_MINUTES_US, _neighbour, publish, pump_dry, rows
 from tests.roads import PLACES, START_US, driven, route
@@ -84,7 +92,7 @@ def judged(fleet):
 
 @pytest.mark.bus("memory")
 @pytest.mark.store("postgres")
-def test_a_trip_without_limits_is_matched_once_it_has_ended(fleet, drives):
+def test_a_trip_without_limits_is_matched_once_it_has_ended(fleet, drives, tmp_path):
     """The recorder lags behind: nothing is matched before it has the whole trip."""
     fleet.send(drives.gps)
     fleet.silence(START_US + 2 * TEN_MINUTES_US)
@@ -103,8 +111,22 @@ def test_a_trip_without_limits_is_matched_once_it_has_ended(fleet, drives):
     assert rows(fleet.database, road_due) == rows(fleet.database, tables.score_due) == []
     score = next(row for row in rows(fleet.database, tables.score) if row["scope"] == "trip")
     assert (score["limit_known_s"], score["events"]) == (trip["limit_known_s"], len(events))
+    _rules_can_be_tried_on_it(fleet, tmp_path)
     _matched_again_it_is_the_same(fleet, (trip, events))
     _it_goes_on(fleet, drives.gps, trip)
+
+
+def _rules_can_be_tried_on_it(fleet, folder):
+    """From the database and from an export: the rules in force find again what was found by the road's limits."""
+    between = to_datetime(START_US), to_datetime(START_US) + timedelta(hours=3)
+    kinds = {EventKind.SPEEDING}
+    with fleet.database.connect() as connection:
+        stored = rows(fleet.database, tables.safety_event)
+        known = sorted((to_us(event["start_at"]), to_us(event["end_at"])) for event in stored)
+        export(connection, folder, *between, fleet.lanes)
+        for source in (Database(connection), Archive(folder)):
+            tried = run(source, *between, (DEFAULT, DEFAULT), kinds)
+            assert sorted((one.event.start_us, one.event.end_us) for one in tried.before) == known
 
 
 def _matched_again_it_is_the_same(fleet, before):

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -20,6 +21,7 @@ from scoring.judge import judge_app
 from scoring.roads import tiles as tiles_of
 from scoring.roads.cli import roads_app
 from scoring.roads.matcher import Matcher
+from scoring.stored.road_limits import put_limits
 from tests import roads
 from tests.roads import PLACES, START_US, driven, route
 
@@ -91,6 +93,21 @@ def test_only_a_limit_that_is_missing_is_filled_and_only_by_a_sure_one(told, mat
 def _still(n):
     way = roads.Route(np.full(9, 42.5), np.full(9, 1.5), np.full(9, np.nan), np.full(9, ""), np.full(9, ""))
     return take(driven(way, speed_mps=1.0, noise_m=0).gps, slice(0, n))
+
+
+def test_stored_limits_of_trips_are_laid_on_the_fixes_that_they_are_of():
+    gps = _still(6)
+    told = replace(gps, speed_limit_mps=np.array([np.nan, 15, np.nan, np.nan, np.nan, np.nan], np.float32))
+    trip = pa.table(
+        {
+            "time_us": [gps.time_us[0] - 1, *gps.time_us[:4]],  # the first is of a fix that was left out since
+            "limit_mps": np.array([9, 20, 20, 20, 20], np.float32),
+            "confidence": np.array([1, 1, 1, 0.2, 1], np.float32),
+        }
+    )
+    laid = put_limits(told, [trip.slice(0, 3), trip.slice(3)]).speed_limit_mps
+    np.testing.assert_array_equal(laid, np.array([20, 15, np.nan, 20, np.nan, np.nan], np.float32))
+    assert put_limits(told, []) is told
 
 
 def test_gaps_and_jumps_divide_a_trace():
