@@ -18,9 +18,10 @@ from scoring.core import compass as bearings
 from scoring.core.compass import Compass
 from scoring.core.felt import Felt, expected, feel, low_pass
 from scoring.core.gps_motion import GpsMotion, motion_of
-from scoring.core.rotation_fit import Fitted, Matrix
+from scoring.core.rotation_fit import Fitted
 from scoring.core.rules import G_MPS2, SECOND_US
 from scoring.core.survey import Span, Survey, survey
+from scoring.core.terms import Matrix
 
 Bool = npt.NDArray[np.bool_]
 

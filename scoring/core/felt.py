@@ -10,8 +10,8 @@ import pandas as pd
 
 from infra.contracts.telemetry import ImuSamples, Int64
 from scoring.core.gps_motion import GpsMotion
-from scoring.core.rotation_fit import TERMS, Matrix
-from scoring.core.rules import G_MPS2
+from scoring.core.rules import G_MPS2, SECOND_US
+from scoring.core.terms import TERMS, Matrix, pair_sums
 
 TENTH_US = 100_000
 _MOVING_MPS = 2.0
@@ -45,6 +45,12 @@ class Seconds:
     @property
     def products(self) -> Matrix:
         return self.terms[:, :, None] * self.terms[:, None, :]
+
+    @property
+    def pairs(self) -> Matrix:
+        """Sums over the seconds that follow right after another (2 TERMS, 2 TERMS)."""
+        later = np.flatnonzero(np.diff(self.start_us) == SECOND_US) + 1
+        return pair_sums(self.terms[later], self.terms[later - 1])
 
 
 def feel(imu: ImuSamples) -> Felt:

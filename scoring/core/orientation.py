@@ -1,7 +1,7 @@
 """How a device is mounted: the rotation from its axes to the vehicle's, learned while driving, with its quality.
 
-The rotation is found from sums over driven seconds (see rotation_fit) that forget slowly. GPS speed comes late by up
-to 2 s, so the sums are kept for several lags, and the one that explains most is believed.
+The rotation is found from sums over pairs of driven seconds (see rotation_fit) that forget slowly. GPS speed comes
+late by up to 2 s, so the sums are kept for several lags, and the one that explains most is believed.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.contracts.events import JsonObject
-from infra.contracts.telemetry import Float64, Int64
-from scoring.core.rotation_fit import ACCEL, TERMS, Matrix, apart_deg, explained, fit, unit
+from infra.contracts.telemetry import Float64
+from scoring.core import driven
+from scoring.core.driven import LAGS_US, Driven
+from scoring.core.rotation_fit import apart_deg, explained, fit
 from scoring.core.rules import SECOND_US
-from scoring.core.samples import ACCEL_LSB_MPS2, GYRO_LSB_RADPS, MISSING, FixRing, ImuRing
+from scoring.core.samples import MISSING, FixRing, ImuRing
+from scoring.core.terms import ACCEL, CHANGE, TERMS, Matrix, of_now, unit
 
-LAGS_US = (0, 1_000_000, 2_000_000)
 EPOCH_US = 10 * SECOND_US  # the mounting is looked at this often, at the same times however the stream is cut
 _KEPT = 0.99  # of the sums per epoch: a memory of about 17 min of driving
-_FEWEST = 3  # samples in a second
-_MOVING_MPS = 2.0
-_COURSE_MPS = 4.0  # below, GPS headings wander
+_AGAIN = 6  # epochs after which a known mounting is estimated anew
 _SAME_DEG = 3.0  # an estimate this close to the rotation in force does not replace it
 _MOVED_DEG = 15.0  # gravity this far off, twice in a row: the device was moved
 _STRIKES = 2
 _LEAST_STAND_US = 70 * SECOND_US  # between two changes, so that kept samples know at most two rotations
 
-Index = npt.NDArray[np.intp]
+_WIDTH = 2 * TERMS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,8 +49,8 @@ class Rotation:
 class Mounting:
     """What is known of one device's mounting. ``current`` None: not calibrated (yet, or not any more)."""
 
-    sums: Matrix = field(default_factory=lambda: np.zeros((len(LAGS_US), TERMS, TERMS)))
-    recent: Matrix = field(default_factory=lambda: np.zeros(TERMS))  # sums of the terms since the last epoch
+    sums: Matrix = field(default_factory=lambda: np.zeros((len(LAGS_US), _WIDTH, _WIDTH)))
+    recent: Driven = field(default_factory=Driven)  # the last second before this epoch, and those since
     epoch: int | None = None
     current: Rotation | None = None
     before: Rotation | None = None
@@ -85,16 +85,16 @@ def learn(mounting: Mounting, imu: ImuRing, fixes: FixRing, fresh: int) -> Mount
     if not len(imu):
         return mounting
     fresh = max(fresh, int(np.searchsorted(fixes.time_us, imu.time_us[0])))
-    ends_us, terms = _terms(imu, fixes, fresh)
+    seconds = driven.driven(imu, fixes, fresh)
     fresh_us = fixes.time_us[fresh:]
     for epoch in np.unique(fresh_us // EPOCH_US).tolist():
         if epoch != mounting.epoch:
             # From this fix on: no cut of the stream can have let later samples be judged before it.
             since_us = int(fresh_us[np.searchsorted(fresh_us, epoch * EPOCH_US)])
             mounting = replace(_close(mounting, since_us), epoch=epoch)
-        inside = ends_us // EPOCH_US == epoch
+        inside = seconds.end_us // EPOCH_US == epoch
         if inside.any():
-            mounting = _add(mounting, terms[:, inside])
+            mounting = replace(mounting, recent=mounting.recent.then(seconds.of(inside)))
     return mounting
 
 
@@ -125,81 +125,22 @@ def _rotate(rotation: Rotation, counts: npt.NDArray[np.int16]) -> npt.NDArray[np
     return turned
 
 
-# --- seconds ----------------------------------------------------------------------------------------------
-
-
-def _terms(imu: ImuRing, fixes: FixRing, fresh: int) -> tuple[Int64, Float64]:
-    """Of each driven second that ends with a fresh fix: its end, and its terms for each lag."""
-    first_of_second = np.diff(fixes.time_us // SECOND_US, prepend=-1) != 0
-    anchors = np.flatnonzero(first_of_second & np.isfinite(fixes.speed_mps))
-    starts, ends = anchors[:-1], anchors[1:]
-    time_us, speed = fixes.time_us, fixes.speed_mps.astype(np.float64)
-    span_us = time_us[ends] - time_us[starts]
-    use = (ends >= fresh) & (span_us >= SECOND_US // 2) & (span_us <= 2 * SECOND_US + SECOND_US // 2)
-    use &= np.maximum(speed[starts], speed[ends]) >= _MOVING_MPS
-    starts, ends, span_us = starts[use], ends[use], span_us[use]
-    change = (speed[ends] - speed[starts]) / (span_us / SECOND_US)
-    mean = (speed[ends] + speed[starts]) / 2
-    course = _course_rates(fixes, starts, ends) * mean
-    terms = np.zeros((len(LAGS_US), len(ends), TERMS))
-    sums = _running_sums(imu)
-    for number, lag_us in enumerate(LAGS_US):
-        accel, turn = _means(imu, sums, time_us[starts] - lag_us, time_us[ends] - lag_us)
-        known = np.isfinite(accel).all(axis=1)
-        rows = np.column_stack([np.ones(len(ends)), change, accel, turn * mean[:, None], course])
-        terms[number] = np.where(known[:, None], rows, 0.0)
-    return time_us[ends], terms
-
-
-def _course_rates(fixes: FixRing, starts: Index, ends: Index) -> Float64:
-    """Yaw rate by the GPS course, rad/s, left positive; 0 where it is not known."""
-    heading = fixes.heading_deg.astype(np.float64)
-    change = (heading[starts] - heading[ends] + 180.0) % 360.0 - 180.0
-    span_s = (fixes.time_us[ends] - fixes.time_us[starts]) / SECOND_US
-    known = np.minimum(fixes.speed_mps[starts], fixes.speed_mps[ends]) >= _COURSE_MPS
-    return np.where(known & np.isfinite(change), np.radians(change) / span_s, 0.0)
-
-
-def _running_sums(imu: ImuRing) -> Int64:
-    known = imu.counts != MISSING
-    values = np.where(known, imu.counts, 0).astype(np.int64)
-    stacked = np.concatenate([values, known[:1], known[3:4]])
-    return np.concatenate([np.zeros((8, 1), np.int64), np.cumsum(stacked, axis=1)], axis=1)
-
-
-def _means(imu: ImuRing, sums: Int64, start_us: Int64, end_us: Int64) -> tuple[Float64, Float64]:
-    """Mean acceleration (m/s2; NaN for too few) and rotation (rad/s; 0 without a gyroscope) of each span."""
-    first, last = np.searchsorted(imu.time_us, start_us), np.searchsorted(imu.time_us, end_us)
-    total = (sums[:, last] - sums[:, first]).T
-    accel = total[:, :3] / np.maximum(total[:, 6:7], 1) * ACCEL_LSB_MPS2
-    accel[total[:, 6] < _FEWEST] = np.nan
-    turn = total[:, 3:6] / np.maximum(total[:, 7:8], 1) * GYRO_LSB_RADPS
-    return accel, turn
-
-
 # --- epochs -----------------------------------------------------------------------------------------------
-
-
-def _add(mounting: Mounting, terms: Float64) -> Mounting:
-    """Second by second, so that a cut between them does not change a sum's last bit."""
-    squares = terms[:, :, :, None] * terms[:, :, None, :]
-    sums = np.add.accumulate(np.concatenate([mounting.sums[:, None], squares], axis=1), axis=1)[:, -1]
-    recent = np.add.accumulate(np.concatenate([mounting.recent[None], terms[0]]), axis=0)[-1]
-    return replace(mounting, sums=sums, recent=recent)
 
 
 def _close(mounting: Mounting, since_us: int) -> Mounting:
     """The end of an epoch: has the device been moved, is its mounting known now, or known better?"""
     mounting = _watch(mounting, since_us)
-    mounting = replace(mounting, sums=mounting.sums * _KEPT, recent=np.zeros(TERMS))
-    found = estimate(mounting.sums)
-    if found is None:
+    recent = mounting.recent
+    sums = (mounting.sums + recent.pairs()) * _KEPT
+    mounting = replace(mounting, sums=sums, recent=recent.of(slice(-1, None)))
+    current, epoch = mounting.current, mounting.epoch or 0
+    young = current is not None and since_us - current.since_us < _LEAST_STAND_US
+    if young or (current is not None and epoch % _AGAIN):
         return mounting
-    current = mounting.current
-    if current is not None:
-        young = since_us - current.since_us < _LEAST_STAND_US
-        if young or apart_deg(found.matrix, current.matrix) < _SAME_DEG:
-            return mounting
+    found = estimate(sums)
+    if found is None or (current is not None and apart_deg(found.matrix, current.matrix) < _SAME_DEG):
+        return mounting
     found = replace(found, since_us=since_us)
     return replace(
         mounting,
@@ -211,10 +152,11 @@ def _close(mounting: Mounting, since_us: int) -> Mounting:
 
 
 def _watch(mounting: Mounting, now_us: int) -> Mounting:
-    current, count = mounting.current, mounting.recent[0]
-    if current is None or count < 3 or not current.gravity:
+    current, recent = mounting.current, mounting.recent
+    total = recent.terms[0, recent.end_us // EPOCH_US == mounting.epoch].sum(axis=0)
+    if current is None or total[0] < 3 or not current.gravity:
         return mounting
-    gravity = (mounting.recent[ACCEL] - mounting.recent[1] * current.matrix[0]) / count
+    gravity = (total[ACCEL] - total[CHANGE] * current.matrix[0]) / total[0]
     if _angle_deg(gravity, current.matrix[2]) < _MOVED_DEG:
         return replace(mounting, strikes=0)
     if mounting.strikes + 1 < _STRIKES:
@@ -224,7 +166,7 @@ def _watch(mounting: Mounting, now_us: int) -> Mounting:
 
 def estimate(sums: Matrix) -> Rotation | None:
     """The rotation that the sums tell, with its error; None while they do not."""
-    best = int(np.argmax([explained(one) for one in sums]))
+    best = int(np.argmax([explained(one) for one in of_now(sums)]))
     found = fit(sums[best])
     if found is None:
         return None
@@ -241,7 +183,7 @@ def _angle_deg(a: Float64, b: Float64) -> float:
 def dump(mounting: Mounting) -> JsonObject:
     return {
         "sums": _pack(mounting.sums) if mounting.sums.any() else None,
-        "recent": mounting.recent.tolist(),
+        "recent": driven.dump(mounting.recent),
         "epoch": mounting.epoch,
         "current": _dump_rotation(mounting.current),
         "before": _dump_rotation(mounting.before),
@@ -253,10 +195,9 @@ def dump(mounting: Mounting) -> JsonObject:
 
 
 def load(state: Any) -> Mounting:
-    empty = Mounting()
     return Mounting(
-        sums=_unpack(state["sums"]) if state["sums"] else empty.sums,
-        recent=np.array(state["recent"]),
+        sums=_unpack(state["sums"]),
+        recent=_recent(state["recent"]),
         epoch=state["epoch"],
         current=_load_rotation(state["current"]),
         before=_load_rotation(state["before"]),
@@ -267,7 +208,7 @@ def load(state: Any) -> Mounting:
     )
 
 
-_UPPER = np.triu_indices(TERMS)
+_UPPER = np.triu_indices(_WIDTH)
 
 
 def _pack(sums: Matrix) -> str:
@@ -275,14 +216,18 @@ def _pack(sums: Matrix) -> str:
     return base64.b64encode(sums[:, _UPPER[0], _UPPER[1]].astype("<f8").tobytes()).decode()
 
 
-def _unpack(text: str) -> Matrix:
-    upper = np.frombuffer(base64.b64decode(text), "<f8").reshape(len(LAGS_US), -1)
-    size = int(np.sqrt(2 * upper.shape[1]))  # states of before the course was among the terms have one less
-    rows, columns = np.triu_indices(size)
-    sums = np.zeros((len(LAGS_US), TERMS, TERMS))
-    sums[:, rows, columns] = upper
-    sums[:, columns, rows] = upper
+def _unpack(text: str | None) -> Matrix:
+    """States of before seconds were looked at in pairs have fewer sums: these are begun anew."""
+    sums = np.zeros((len(LAGS_US), _WIDTH, _WIDTH))
+    upper = np.frombuffer(base64.b64decode(text or ""), "<f8")
+    if len(upper) == len(LAGS_US) * len(_UPPER[0]):
+        sums[:, _UPPER[0], _UPPER[1]] = sums[:, _UPPER[1], _UPPER[0]] = upper.reshape(len(LAGS_US), -1)
     return sums
+
+
+def _recent(state: Any) -> Driven:
+    """States of before have a list of sums here, of one epoch at most: they begin it anew."""
+    return Driven() if isinstance(state, list) else driven.load(state)
 
 
 def _dump_rotation(rotation: Rotation | None) -> JsonObject | None:

@@ -1,4 +1,4 @@
-"""The rotation from a device's axes to the vehicle's, by least squares from sums over driven seconds.
+"""The rotation from a device's axes to the vehicle's, by least squares from sums over pairs of driven seconds.
 
 Of each second: acceleration = rest + forward x dv/dt + left x (v x yaw rate). The rest is gravity, and tells what is
 up. Of a device that takes gravity out of its signal, up is the axis that it turns about in bends, upward where the
@@ -13,21 +13,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from infra.contracts.telemetry import Float64
-
-Matrix = npt.NDArray[np.float64]
-
-TERMS = 9  # of a second: 1, dv/dt, acceleration (3), speed x rotation (3), speed x yaw rate by the GPS course
-CHANGE, ACCEL, TURN, COURSE = 1, slice(2, 5), slice(5, 8), 8
+from scoring.core.sharpening import sharpen
+from scoring.core.terms import ACCEL, CHANGE, COURSE, TERMS, TURN, Matrix, of_now, unit
 
 GRAVITY_MPS2 = (8.0, 11.5)  # a mean within was taken with gravity
 NO_GRAVITY_MPS2 = 2.0  # and one below this without; between them lies a broken sensor
 _LEAST_SECONDS = 20
 _LEAST_SIGNAL = 6.0  # sum of squared accelerations, (m/s2)2 x s: a brake of 0.2 g for 2 s, or a turn
 _LEAST_OF_EACH = 2.0  # without gravity, of braking and of turning
-_WORST_ERROR_DEG = 4.0
+_WORST_ERROR_DEG = 3.0  # standard error of the forward axis
 _WORST_UNSCALED_DEG = 8.0  # without speeds, bends alone: a forward axis that is off by this is better than none
 _WORST_TILT_DEG = 8.0  # without gravity: a tilt then leaks vibration, not 9.8 m/s2
 _GAIN = (0.5, 1.5)  # the accelerometer must show this much of what GPS says, or one of the two is wrong
@@ -70,18 +66,19 @@ class _Up:
     turn: Float64
 
 
-def fit(one: Matrix, scaled: bool = True) -> Fitted | None:
-    """The rotation that the sums (TERMS x TERMS) tell; None while they do not.
+def fit(pairs: Matrix, scaled: bool = True) -> Fitted | None:
+    """The rotation that the sums (2 TERMS x 2 TERMS) tell; None while they do not.
 
     ``scaled``: speeds are known, so that gains are too. Else any constant speed may stand for them.
     """
+    one = of_now(pairs)
     count = one[0, 0]
     if count < _LEAST_SECONDS:
         return None
     size = float(np.linalg.norm(one[0, ACCEL])) / count
     if GRAVITY_MPS2[0] <= size <= GRAVITY_MPS2[1]:
-        return _with_gravity(one, scaled)
-    return _without_gravity(one) if size <= NO_GRAVITY_MPS2 else None
+        return _with_gravity(pairs, scaled)
+    return _without_gravity(pairs) if size <= NO_GRAVITY_MPS2 else None
 
 
 def explained(one: Matrix) -> float:
@@ -92,30 +89,28 @@ def explained(one: Matrix) -> float:
     return float(centred[CHANGE, ACCEL] @ centred[CHANGE, ACCEL]) / spread if spread > 0 else 0.0
 
 
-def unit(vector: Float64) -> Float64:
-    return vector / max(float(np.linalg.norm(vector)), 1e-9)
-
-
 def apart_deg(a: Matrix, b: Matrix) -> float:
     """The angle of the rotation between two."""
     return float(np.degrees(np.arccos(np.clip((np.trace(a @ b.T) - 1) / 2, -1.0, 1.0))))
 
 
-def _with_gravity(one: Matrix, scaled: bool) -> Fitted | None:
+def _with_gravity(pairs: Matrix, scaled: bool) -> Fitted | None:
+    one = of_now(pairs)
     up = unit(one[0, ACCEL])
     for _ in range(2):  # the yaw rate needs up, and up is what remains without the turns
         sign = _yaw_sign(one, up)
-        found = _regress(one, _turn_by(one, up * sign))
+        turn = _turn_by(one, up * sign)
+        found = _regress(one, turn)
         up = unit(found.rest)
     if not GRAVITY_MPS2[0] <= float(np.linalg.norm(found.rest)) <= GRAVITY_MPS2[1]:
         return None
     matrix = _upright(found, up, _hand(one, up))
-    yaw, _, _ = _errors_deg(found, matrix, 0.0)
-    if sum(found.signal) < _LEAST_SIGNAL or yaw > (_WORST_ERROR_DEG if scaled else _WORST_UNSCALED_DEG):
+    if sum(found.signal) < _LEAST_SIGNAL or (scaled and not _follows(found, matrix)):
         return None
-    if scaled and not _follows(found, matrix):
+    sharp = sharpen(pairs, matrix, turn, None, 0.0)
+    if sharp.forward_deg > (_WORST_ERROR_DEG if scaled else _WORST_UNSCALED_DEG):
         return None
-    return Fitted(matrix, yaw, gravity=True, yaw_sign=sign)
+    return Fitted(sharp.matrix, sharp.forward_deg, gravity=True, yaw_sign=sign)
 
 
 def _yaw_sign(one: Matrix, up: Float64) -> int:
@@ -139,7 +134,8 @@ def _hand(one: Matrix, up: Float64) -> int:
     return -1 if felt < -_GAIN[0] and felt < -_SURE_HAND * blur else 1
 
 
-def _without_gravity(one: Matrix) -> Fitted | None:
+def _without_gravity(pairs: Matrix) -> Fitted | None:
+    one = of_now(pairs)
     up = _up_of_turns(one)
     if up is None:
         return None
@@ -147,10 +143,13 @@ def _without_gravity(one: Matrix) -> Fitted | None:
     if min(found.signal) < _LEAST_OF_EACH or sum(found.signal) < _LEAST_SIGNAL:
         return None
     matrix = _nearest(found, up)
-    yaw, pitch, roll = _errors_deg(found, matrix, up.variance)
-    if yaw > _WORST_ERROR_DEG or max(pitch, roll) > _WORST_TILT_DEG or not _follows(found, matrix):
+    if not _follows(found, matrix):
         return None
-    return Fitted(matrix, max(yaw, pitch, roll), gravity=False)
+    sharp = sharpen(pairs, matrix, up.turn, up.axis, up.variance)
+    tilt_deg = max(sharp.pitch_deg, sharp.roll_deg)
+    if sharp.forward_deg > _WORST_ERROR_DEG or tilt_deg > _WORST_TILT_DEG:
+        return None
+    return Fitted(sharp.matrix, max(sharp.forward_deg, tilt_deg), gravity=False)
 
 
 def _turn_by(one: Matrix, up: Float64) -> Float64:
@@ -210,18 +209,3 @@ def _follows(found: _Fit, matrix: Matrix) -> bool:
     along, across = found.signal
     shown = along * float(matrix[0] @ found.forward) + across * float(matrix[1] @ found.left)
     return _GAIN[0] <= shown / max(along + across, 1e-9) <= _GAIN[1]
-
-
-def _errors_deg(found: _Fit, matrix: Matrix, up_variance: float) -> tuple[float, float, float]:
-    """Standard errors of yaw, pitch and roll: what blurs forward and left is the noise across them."""
-    along, across = found.signal
-    noise = [max(float(row @ found.noise @ row), 1e-9) for row in matrix]
-    by_up = 1.0 / up_variance if up_variance > 0 else 0.0
-    slow = _SLOW_NOISE**2
-    known = (
-        (along / noise[1] + across / noise[0]) / slow,
-        along / noise[2] / slow + by_up,
-        across / noise[2] / slow + by_up,
-    )
-    yaw, pitch, roll = (float(np.degrees(1 / np.sqrt(max(one, 1e-9)))) for one in known)
-    return yaw, pitch, roll

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from infra.contracts.telemetry import Float64
 from scoring.core.felt import Felt, Seconds, seconds
 from scoring.core.gps_motion import GpsMotion
-from scoring.core.rotation_fit import ACCEL, CHANGE, COURSE, NO_GRAVITY_MPS2, TURN, Fitted, Matrix, fit, unit
+from scoring.core.rotation_fit import NO_GRAVITY_MPS2, Fitted, fit
 from scoring.core.rules import SECOND_US
+from scoring.core.terms import ACCEL, CHANGE, COURSE, TURN, Matrix, unit
 
 LAGS_S = tuple(np.arange(-1.0, 3.01, 0.25).tolist())
 HIGH_PASS_S = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 16.0)  # time constants of a phone's gravity removal
@@ -196,10 +197,10 @@ def _ahead(sums: Matrix) -> tuple[Float64, bool]:
 
 def _span(driven: Seconds, first: int, last: int, scaled: bool) -> Span:
     piece = Seconds(driven.start_us[first:last], driven.terms[first:last])
-    found = fit(piece.products.sum(axis=0), scaled)
+    found = fit(piece.pairs, scaled)
     calm = _residual_size(piece) < _OUTLIER_MPS2
     if _LEAST_KEPT < calm.mean() < 1.0:  # some seconds in a hand, potholes
-        found = fit(_keep(piece, calm).products.sum(axis=0), scaled) or found
+        found = fit(_keep(piece, calm).pairs, scaled) or found
     return Span(int(piece.start_us[0]), int(piece.start_us[-1]) + SECOND_US, found)
 
 

@@ -41,6 +41,37 @@ def test_a_brake_before_it_is_judged_by_gps_and_says_so():
     assert (event.evidence["source"], event.evidence["accelerometer"]) == ("gps", "mounting not known")
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_hills_and_a_rough_road_do_not_make_it_wrong(seed):
+    """A grade of 8 % that comes and goes, shaking of 1.2 m/s2: the seconds are far from independent."""
+    made = drive(*TOWN, *TOWN, noise_g=0.12, seed=seed)
+    seconds = (made.imu.time_us - made.imu.time_us[0]) / 1e6
+    slope = (0.78 * np.sin(2 * np.pi * seconds / 40 + seed)).astype(np.float32)
+    hilly = replace(made, imu=replace(made.imu, accel_x_mps2=made.imu.accel_x_mps2 + slope))
+    state, _ = judge(mounted(hilly, any_rotation(seed)))
+    assert forward_error_deg(state.mounting, any_rotation(seed)) < 5
+
+
+def test_brakes_and_bends_that_contradict_each_other_are_less_sure():
+    """What is felt in bends is not to the left of where the brakes push: one of the two is something else."""
+    made = drive(*TOWN, *TOWN)
+    twisted = np.where(np.abs(made.imu.gyro_z_radps) > 0.05, made.imu.accel_y_mps2 * 0.6, 0).astype(np.float32)
+    odd = replace(made, imu=replace(made.imu, accel_x_mps2=made.imu.accel_x_mps2 + twisted))
+    states = (judge(mounted(one, any_rotation(9)))[0] for one in (made, odd))
+    told, doubtful = (orientation.estimate(state.mounting.sums) for state in states)
+    assert told.error_deg < 2
+    assert doubtful is None or doubtful.error_deg > 1.5 * told.error_deg
+
+
+def test_a_state_of_before_seconds_were_paired_keeps_its_rotation():
+    state, _ = judge(mounted(drive(*TOWN), any_rotation(8)), silence=False)
+    old = orientation.dump(state.mounting) | {"sums": "A" * 1440, "recent": [1.0] * 9}
+    loaded = orientation.load(old)
+    assert (loaded.current.matrix == state.mounting.current.matrix).all()
+    assert not loaded.sums.any()
+    assert len(loaded.recent) == 0
+
+
 def test_a_motorway_at_constant_speed_tells_nothing():
     state, found = judge(mounted(drive(Leg(300), start_mps=30), any_rotation(2)))
     assert state.mounting.current is None
