@@ -38,7 +38,7 @@ bench-formulas: $(VENV)/.installed-dev  ## formulas of the score side by side: t
 bench-roads: $(VENV)/.installed-dev  ## posted limits by matching to the road: right, wrong, unknown, points per second
 	@$(BIN)/python -m tests.bench.roads $(ARGS)
 
-bench-rescore: $(VENV)/.installed-dev  ## other rules on stored telemetry: seconds a vehicle-day, beside a bare scan
+bench-rescore: $(VENV)/.installed-dev  ## other rules on stored telemetry: milliseconds a vehicle-hour, with and without calm rows
 	@$(BIN)/python -m tests.bench.rescore $(ARGS)
 
 bench-eyes: $(VENV)/.installed-dev  ## eyes on people never trained on: AUC, events, false alarms, frames per second, memory

@@ -14,7 +14,7 @@ from infra.contracts.telemetry import take
 from scoring.core.calm import MINUTE_US, inside, restless, stretches, sum_up
 from scoring.core.formulas.table import OURS
 from scoring.core.replay import HARSH, REPLAYED, replay
-from scoring.core.rules import DEFAULT
+from scoring.core.rules import DEFAULT, SECOND_US
 from scoring.core.stored import Motion, Telemetry
 from scoring.core.what_if import changed_rules, read_change
 from tests.seconds import SORTS, START_US, made_up
@@ -41,7 +41,14 @@ def without_calm(one: Telemetry, several, kinds) -> Telemetry:
     return replace(one, gps=take(one.gps, inside(times, one.gps.time_us)), motion=motion)
 
 
-@settings(max_examples=40)
+def same_without_calm(fleet, several, kinds):
+    less = [without_calm(one, several, kinds) for one in fleet]
+    found = replay(fleet, several, kinds)
+    assert replay(less, several, kinds) == found
+    return found
+
+
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32),
     sorts=st.lists(st.sampled_from(SORTS), min_size=1, max_size=3),
@@ -50,8 +57,7 @@ def without_calm(one: Telemetry, several, kinds) -> Telemetry:
 )
 def test_calm_rows_change_nothing(seed, sorts, other, kinds):
     fleet = [made_up(f"van-{place}", seed + place, sort) for place, sort in enumerate(sorts)]
-    less = [without_calm(one, (DEFAULT, other), kinds) for one in fleet]
-    assert replay(less, [DEFAULT, other], kinds) == replay(fleet, [DEFAULT, other], kinds)
+    same_without_calm(fleet, (DEFAULT, other), kinds)
 
 
 @pytest.mark.parametrize("sort", SORTS)
@@ -64,3 +70,62 @@ def test_the_law_is_put_to_the_test(sort):
     rows, kept = (sum(len(one.gps) + len(one.motion) for one in many) for many in (fleet, less))
     assert 0.02 < kept / rows < 0.8
     assert np.all([len(one.gps) for one in fleet])
+
+
+MINUTE = 600  # seconds from the start: an event of its first second is as far from what is read before as can be
+
+
+def changed(one: Telemetry, **columns) -> Telemetry:
+    gps = {name: getattr(one.gps, name).copy() for name in columns}
+    for name, change in columns.items():
+        change(gps[name])
+    return replace(one, gps=replace(one.gps, **gps))
+
+
+@pytest.mark.parametrize("away_s", [10, 20, 29, 45])
+@pytest.mark.parametrize("before_s", range(30, 70, 3))
+def test_fixes_that_are_wrong_before_an_event(before_s, away_s):
+    """Whoever begins to read among them would believe these, and none of the event's."""
+
+    def wander(lat):
+        lat[MINUTE - before_s : MINUTE - before_s + away_s] += 0.5
+
+    def hurry(speed):
+        speed[MINUTE : MINUTE + 12] = 19
+
+    one = changed(made_up("van-1", 1, "none", 20, busy=False), lat=wander, speed_mps=hurry)
+    same_without_calm([one], RULES, {EventKind.SPEEDING})
+
+
+@pytest.mark.parametrize("missing_s", range(12))
+def test_fixes_that_are_missing_before_an_event(missing_s):
+    """Its place is that of the last fix, up to 10 s old."""
+    one = made_up("van-1", 1, "straight", 20, busy=False)
+    mean = one.motion.mean.copy()
+    mean[0, MINUTE : MINUTE + 2] += 6.0
+    spread = one.motion.rms**2 - one.motion.mean**2
+    motion = replace(one.motion, mean=mean, rms=np.sqrt(mean**2 + spread), most=mean + 2, least=mean - 2)
+    after = (one.gps.time_us < START_US + (MINUTE - missing_s) * SECOND_US) | (np.arange(len(one.gps)) > MINUTE + 1)
+
+    def accelerate(speed):
+        speed[MINUTE + 1 :] += 12.0
+
+    one = changed(replace(one, motion=motion), speed_mps=accelerate)
+    found = same_without_calm([replace(one, gps=take(one.gps, after))], RULES, HARSH)
+    assert [event.event.kind for event in found[0]] == [EventKind.HARSH_ACCELERATION]
+
+
+@pytest.mark.parametrize("late_s", range(4))
+def test_speeds_that_come_late_after_an_event(late_s):
+    """The event is in the last seconds of its minute; that GPS bears it out is seen in the next."""
+    one, at = made_up("van-1", 1, "straight", 20, busy=False), MINUTE - 2
+    mean = one.motion.mean.copy()
+    mean[0, at : at + 2] -= 6.0
+    spread = one.motion.rms**2 - one.motion.mean**2
+    motion = replace(one.motion, mean=mean, rms=np.sqrt(mean**2 + spread), most=mean + 2, least=mean - 2)
+
+    def brake(speed):
+        speed[at + late_s :] -= 10.0
+
+    found = same_without_calm([changed(replace(one, motion=motion), speed_mps=brake)], RULES, HARSH)
+    assert len(found[0]) == (late_s < 4)
