@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,7 @@ def _is_dark(time: float, north: float, east: float) -> bool:
     return sun_elevation_deg(middle_us, (north + 0.5) * _CELL_DEG, (east + 0.5) * _CELL_DEG) < _CIVIL_DUSK_DEG
 
 
+@lru_cache(maxsize=8192)  # rules that are tried side by side ask for the same moments
 def sun_elevation_deg(time_us: int, lat: float, lon: float) -> float:
     """Elevation of the sun's centre, without refraction; the Astronomical Almanac's low-precision formulas, 0.01°."""
     days = (time_us - _J2000_US) / _DAY_US

@@ -84,37 +84,47 @@ def groups(detections: Iterable[Detection]) -> list[list[Detection]]:
     return found
 
 
-def to_event(group: list[Detection], vehicle_id: str, rules_version: str) -> SafetyEvent:
+def chief(group: list[Detection]) -> Detection:
+    """The gravest, whose kind the event has."""
+    return max(group, key=_gravity)
+
+
+def to_event(group: list[Detection], vehicle_id: str, rules_version: str, source: str | None = None) -> SafetyEvent:
     """One event of the gravest detection's kind. A near crash gives its severity to the harsh event it lies in.
 
     There the kind stays the harsh one, whose measure and threshold a driver can follow; its labels name everything.
+
+    Args:
+        source: of the evidence, where it is another than the detector knows.
     """
-    chief = max(group, key=_gravity)
+    gravest = chief(group)
     first = min(group, key=lambda d: (d.start_us, d.episode.detector))
     severity = max((d.verdict.severity for d in group), key=_SEVERITIES.index)
     place = first.episode.detail
-    evidence = dict(chief.verdict.evidence)
-    if joins(chief.episode):
+    evidence = dict(gravest.verdict.evidence)
+    if source is not None:
+        evidence["source"] = source
+    if joins(gravest.episode):
         evidence["labels"] = list(dict.fromkeys(str(d.kind) for d in sorted(group, key=_gravity, reverse=True)))
-        near = next((d for d in group if d.kind is EventKind.NEAR_CRASH and d is not chief), None)
+        near = next((d for d in group if d.kind is EventKind.NEAR_CRASH and d is not gravest), None)
         if near is not None:
             evidence["near_crash_evidence_g"] = near.verdict.peak
     context = context_labels(first.start_us, place.get("lat"), place.get("lon"), place.get("limit_mps"))
     if context:
         evidence["context"] = context
     return SafetyEvent(
-        event_id=event_id(rules_version, vehicle_id, chief.kind, first.start_us),
+        event_id=event_id(rules_version, vehicle_id, gravest.kind, first.start_us),
         vehicle_id=vehicle_id,
         driver_id=first.episode.driver_id,
-        kind=chief.kind,
+        kind=gravest.kind,
         severity=severity,
         start_us=first.start_us,
         end_us=max(d.end_us for d in group),
         lat=place.get("lat"),
         lon=place.get("lon"),
         speed_mps=place.get("speed_mps"),
-        peak=chief.verdict.peak,
-        peak_unit=chief.verdict.unit,
+        peak=gravest.verdict.peak,
+        peak_unit=gravest.verdict.unit,
         confidence=max(d.verdict.confidence for d in group),
         rules_version=rules_version,
         evidence=evidence,

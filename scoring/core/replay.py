@@ -91,11 +91,10 @@ def _found(fleet: Fleet, view: View, kinds: Set[EventKind], dense: bool) -> Iter
         detections += _estimated(fleet, view, harsh) if dense else _by_gps(view, harsh)
     for group in joining.groups(detections):
         vehicle_id, shift_us = fleet.place(group[0].start_us)
-        at_home = [replace(one, episode=_moved(one.episode, shift_us, view.window, fleet)) for one in group]
-        event = joining.to_event(at_home, vehicle_id, view.rules.version)
-        estimate = dense and event.kind in HARSH
-        evidence = {**event.evidence, "source": "seconds of motion, estimated"} if estimate else event.evidence
-        yield Replayed(replace(event, evidence=evidence), not estimate)
+        at_home = [Detection(_moved(one.episode, shift_us, view.window, fleet), one.verdict) for one in group]
+        estimate = dense and joining.chief(at_home).kind in HARSH
+        source = "seconds of motion, estimated" if estimate else None
+        yield Replayed(joining.to_event(at_home, vehicle_id, view.rules.version, source), not estimate)
 
 
 def _states(view: View, kinds: Set[EventKind]) -> Iterator[Detection]:

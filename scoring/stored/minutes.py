@@ -75,7 +75,8 @@ def group_by_tens(start_us: Int64, rows: Int64) -> tuple[Int64, Int64]:
 def read_day(path: Path, subjects: Sequence[Subject], sought: Sought) -> Day:
     """And which of the minutes are not calm."""
     names = [*SCHEMA.names[:8], *_needed(sought)]
-    table = pq.read_table(path, columns=names, partitioning=None, memory_map=True)
+    with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+        table = file.read(names, use_threads=False)
     ids = pa.array([one.vehicle_id for one in subjects], pa.string())
     vehicle = pc.fill_null(pc.index_in(table["vehicle_id"], ids), -1).to_numpy().astype(np.int64)
     minutes = _minutes(table)
