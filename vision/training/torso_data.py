@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from vision.bodies import EYES, NOSE, SHOULDERS, Bodies, Body
 from vision.frames import Picture, Rgb
-from vision.torso_crops import SIDE_IN_SHOULDERS, Boxes, Square, cut_torso, move_boxes, place_square
+from vision.torso_crops import SIDE_IN_SHOULDERS, Boxes, Square, add_rim, cut_torso, move_boxes, place_square, widen
 from vision.training.torso_packs import PHONE, Labelled, There, Truth, read_boxes, read_pictures, read_rgb, read_rows
 
 WIDE_PX = 432
-WIDE_SHARE = 1.35
+WIDE_SHARE = 1.227
 """Crops are kept this much wider than the network's, so that they can be shifted, turned and scaled."""
 
 MOUTH_BELOW_NOSE = 0.9
@@ -94,7 +94,7 @@ def _cut_persons(pack: Path, bodies: Bodies) -> Iterator[Example]:
 
 
 def _example(picture: Labelled, rgb: Rgb, square: Square, body: Body | None) -> Example:
-    wide = _widen(square)
+    wide = widen(square, WIDE_SHARE)
     crop = cut_torso(rgb, wide, WIDE_PX)
     boxes = move_boxes(picture.boxes, wide, WIDE_PX)
     return Example(
@@ -121,7 +121,7 @@ def _shoulders(square: Square, body: Body | None) -> npt.NDArray[np.float32]:
     if len(found) == 2:
         points = (found - (square.left, square.top)) * scale
         return np.asarray(points[np.argsort(points[:, 0])], np.float32)
-    half = WIDE_PX / SIDE_IN_SHOULDERS / WIDE_SHARE / 2
+    half = square.shoulders_px * scale / 2
     return np.array([[WIDE_PX / 2 - half, WIDE_PX * 0.62], [WIDE_PX / 2 + half, WIDE_PX * 0.62]], np.float32)
 
 
@@ -137,23 +137,18 @@ def _mouth(square: Square, body: Body | None) -> npt.NDArray[np.float32]:
     return np.asarray((mouth - (square.left, square.top)) * WIDE_PX / square.side, np.float32)
 
 
-def _widen(square: Square) -> Square:
-    extra = square.side * (WIDE_SHARE - 1) / 2
-    return Square(square.left - extra, square.top - extra, square.side * WIDE_SHARE, square.shoulders_px)
-
-
 def _around(boxes: Boxes, rgb: Rgb) -> Square:
     """Where a strap is labelled and nobody found."""
     side = float(min(rgb.shape[:2]))
     x, y = (boxes[:, :2].min(axis=0) + boxes[:, 2:].max(axis=0)) / 2
-    return Square(float(x) - side / 2, float(y) - side / 2, side, side / SIDE_IN_SHOULDERS)
+    return add_rim(Square(float(x) - side / 2, float(y) - side / 2, side, side / SIDE_IN_SHOULDERS))
 
 
 def _around_person(box: npt.NDArray[np.float32]) -> Square:
     """Boxes reach from the head to the waist."""
     side = float(max(box[2] - box[0], 0.8 * (box[3] - box[1])))
     middle = float(box[0] + box[2]) / 2
-    return Square(middle - side / 2, float(box[1]) - 0.08 * side, side, side / SIDE_IN_SHOULDERS)
+    return add_rim(Square(middle - side / 2, float(box[1]) - 0.08 * side, side, side / SIDE_IN_SHOULDERS))
 
 
 def _reaches(boxes: Boxes, square: Square) -> bool:

@@ -9,12 +9,14 @@ from vision.torso_crops import (
     ABOVE_SHARE,
     CROP_PX,
     FILL,
+    RIM_SHARE,
     SIDE_IN_SHOULDERS,
     Square,
     cut_torso,
     move_boxes,
     place_square,
     torso_share,
+    widen,
 )
 
 WIDTH, HEIGHT = 640, 480
@@ -42,29 +44,35 @@ def body(at=(320.0, 160.0), shoulders_px=150.0, *, shoulders=True, head=True, bo
     return Body(0.9, np.array(edges, np.float32), points)
 
 
-def test_square_is_set_by_the_shoulders():
-    square = place_square(body(), WIDTH, HEIGHT)
-    assert square.side == pytest.approx(SIDE_IN_SHOULDERS * 150)
-    assert square.left + square.side / 2 == pytest.approx(320)
+def inner(body):
+    """The square without its rim."""
+    return widen(place_square(body, WIDTH, HEIGHT), 1 / (1 + 2 * RIM_SHARE))
+
+
+def test_square_is_set_by_the_shoulders_and_has_a_rim():
+    square, within = place_square(body(), WIDTH, HEIGHT), inner(body())
+    assert within.side == pytest.approx(SIDE_IN_SHOULDERS * 150)
+    assert within.left + within.side / 2 == pytest.approx(320)
+    assert within.left - square.left == pytest.approx(within.top - square.top) == pytest.approx(RIM_SHARE * within.side)
 
 
 @pytest.mark.parametrize("shoulders_px", [60.0, 150.0])
 def test_near_and_far_drivers_look_alike(shoulders_px):
     """The face is at the same place of the crop, and as large."""
-    square = place_square(body(shoulders_px=shoulders_px), WIDTH, HEIGHT)
+    square = inner(body(shoulders_px=shoulders_px))
     nose = move_boxes(np.array([[320, 160, 320, 160]], np.float32), square)[0, :2]
     assert nose == pytest.approx((CROP_PX / 2, ABOVE_SHARE * CROP_PX), abs=2)
 
 
 @pytest.mark.parametrize("at", [(20.0, 20.0), (630.0, 160.0), (320.0, 470.0)])
-def test_square_stays_inside_the_picture(at):
-    square = place_square(body(at), WIDTH, HEIGHT)
-    assert 0 <= square.left <= WIDTH - square.side
-    assert 0 <= square.top <= HEIGHT - square.side
+def test_square_stays_inside_the_picture_but_for_its_rim(at):
+    square = inner(body(at))
+    assert -1e-6 <= square.left <= WIDTH - square.side + 1e-6
+    assert -1e-6 <= square.top <= HEIGHT - square.side + 1e-6
 
 
 def test_driver_who_fills_the_picture_is_not_made_small():
-    assert place_square(body(shoulders_px=500.0), WIDTH, HEIGHT).side == pytest.approx(1.1 * HEIGHT)
+    assert inner(body(shoulders_px=500.0)).side == pytest.approx(1.1 * HEIGHT)
 
 
 def test_without_shoulders_the_head_says_how_wide_they_are():
