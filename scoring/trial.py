@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
@@ -23,7 +25,7 @@ _SLACK_US = 3 * SECOND_US  # an estimate is this far off in time, at most
 _MOTION = HARSH | {EventKind.NEAR_CRASH, EventKind.SWERVE, EventKind.CRASH, EventKind.ROLLOVER}
 Told = Callable[[int, int], None]
 """Called with vehicles done, and how many there are in all."""
-T = TypeVar("T")
+Chunk = list[Telemetry]
 Work = tuple[Span, Sequence[str]]
 """Vehicles and days that are judged apart from others."""
 
@@ -77,7 +79,7 @@ def run(
         whole: read also what is calm. It changes nothing but the time that it takes.
     """
     sought, work = Sought(rules, kinds, whole), _work(source, since, until)
-    parts = (judge_part(source, *one, sought) for one in work)
+    parts = (judge_part(source, *one, sought, _ahead) for one in work)
     return _gathered(work, enumerate(parts), told)
 
 
@@ -97,7 +99,7 @@ def run_apart(
         if min(processes, len(work)) <= 1:
             return run(source, since, until, rules, kinds, told)
     context = multiprocessing.get_context("spawn")  # threads of Arrow and psycopg do not outlive a fork
-    with ProcessPoolExecutor(min(processes, len(work)), context) as pool:
+    with ProcessPoolExecutor(min(processes, len(work)), context) as pool, _uncollected():
         sought = Sought(rules, kinds)
         futures = {pool.submit(open_and_judge, opening, *one, sought): place for place, one in enumerate(work)}
         try:
@@ -107,11 +109,21 @@ def run_apart(
             raise
 
 
-def judge_part(source: Source, span: Span, vehicle_ids: Sequence[str], sought: Sought) -> Tried:
-    """What begins within the span."""
+def judge_part(
+    source: Source,
+    span: Span,
+    vehicle_ids: Sequence[str],
+    sought: Sought,
+    reading: Callable[[Iterator[Chunk]], Iterator[Chunk]] = iter,
+) -> Tried:
+    """What begins within the span.
+
+    Args:
+        reading: how chunks come: one after the other, or each while the one before is judged.
+    """
     tried = Tried()
     first_us, last_us = to_us(span.since), to_us(span.until)
-    for chunk in _ahead(_chunks(source.telemetry(span, vehicle_ids, sought))):
+    for chunk in reading(_chunks(source.telemetry(span, vehicle_ids, sought))):
         for found, into in zip(replay(chunk, sought.several, sought.kinds), (tried.before, tried.after), strict=True):
             into += [one for one in found if first_us <= one.event.start_us < last_us]
         tried.rows += sum(len(one.gps) + len(one.motion) for one in chunk)
@@ -137,8 +149,8 @@ def _gathered(work: Sequence[Work], parts: Iterable[tuple[int, Tried]], told: To
 
 
 def open_and_judge(opening: Opening, span: Span, vehicle_ids: Sequence[str], sought: Sought) -> Tried:
-    """What ``run_apart`` does in each process."""
-    with opening() as source:
+    """What ``run_apart`` does in each process. Where all cores judge, nobody reads ahead."""
+    with opening() as source, _uncollected():
         return judge_part(source, span, vehicle_ids, sought)
 
 
@@ -151,8 +163,20 @@ def compare_with(stored: Sequence[Timed], tried: Tried, kinds: Set[EventKind]) -
     return Gain(new, len(own), again, sum(not known.has(one.event) for one in tried.before))
 
 
-def _chunks(telemetry: Iterator[Telemetry]) -> Iterator[list[Telemetry]]:
-    chunk: list[Telemetry] = []
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Events are many and hold no cycles: Python would look for such among all of them again and again."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+def _chunks(telemetry: Iterator[Telemetry]) -> Iterator[Chunk]:
+    chunk: Chunk = []
     rows = 0
     for one in telemetry:
         chunk.append(one)
@@ -164,7 +188,7 @@ def _chunks(telemetry: Iterator[Telemetry]) -> Iterator[list[Telemetry]]:
         yield chunk
 
 
-def _ahead(items: Iterator[T]) -> Iterator[T]:
+def _ahead(items: Iterator[Chunk]) -> Iterator[Chunk]:
     """The same, each next one being read while one is judged."""
     with ThreadPoolExecutor(1, "reading") as pool:
         coming = pool.submit(next, items, None)

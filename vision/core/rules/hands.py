@@ -23,8 +23,8 @@ from vision.core.rules.shape import (
 from vision.core.rules.votes import Run, Vote, cast, log_odds, read_mean
 from vision.core.signals import DRINKING, PHONE, SMOKING
 
-OPEN_AT = 0.7
-"""Mean of the looks at which an event opens: twice as likely as not, and a little."""
+OPEN_AT = 0.75
+"""Mean of the looks at which an event opens: three times as likely as not."""
 
 VOTE = Vote(memory_us=SECOND_US, forget_us=3 * SECOND_US)
 """Looked at once or twice a second, one look that disagrees does not end it, two do."""
