@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from sqlalchemy import Connection, Engine, Row, text
 
 from infra.clock import to_us
@@ -40,6 +39,7 @@ from scoring.core.rules import Rules
 from scoring.core.state import VehicleState
 from scoring.roads.matcher import Matcher
 from scoring.stored.database import gps_of, read_columns
+from scoring.stored.road_limits import pack_limits
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,16 @@ def _match_trip(
     due = ScoreDue(trip.vehicle_id, trip.driver_id, to_us(trip.start_at))
     store.write(connection, Outputs(events=events, score_due=[due]), media, group)
     filled = int((roads.missing(gps) & matched.believed).sum())
-    row = (trip.trip_id, trip.end_at, matcher.note.tiles_id, len(gps), filled, problem, *told, _packed(gps, matched))
+    row = (
+        trip.trip_id,
+        trip.end_at,
+        matcher.note.tiles_id,
+        len(gps),
+        filled,
+        problem,
+        *told,
+        pack_limits(gps, matched),
+    )
     insert(connection, _ROADS, [row])
 
 
@@ -179,18 +188,3 @@ def _told(trip: Row[Any]) -> Sequence[float]:
     if trip.before_end_at == trip.end_at:
         return [trip.told_known_s, *(getattr(trip, f"told_{band}_s") for band in BANDS)]
     return [trip.limit_known_s, *(getattr(trip, f"over_{band}_s") for band in BANDS)]
-
-
-def _packed(gps: GpsSamples, matched: Matched) -> bytes:
-    table = pa.table(
-        {
-            "time_us": gps.time_us,
-            "limit_mps": matched.limit_mps,
-            "confidence": matched.confidence,
-            "road": pa.array(matched.road).dictionary_encode(),
-        }
-    )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())

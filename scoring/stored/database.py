@@ -78,16 +78,15 @@ class Database:
 
     def telemetry(self, span: Span, vehicle_ids: Sequence[str], sought: Sought) -> Iterator[Telemetry]:
         subjects = self.subjects(span, vehicle_ids)
-        restless = {} if sought.whole else Restless(self._connection, span, sought).of(subjects)
         speeding = EventKind.SPEEDING in sought.kinds
         matched = vehicles_with_road_limits(self._connection, vehicle_ids, span.read) if speeding else frozenset()
+        told = [one for one in subjects if one.vehicle_id not in matched]  # others' rows hide where it was too fast
+        restless = {} if sought.whole else Restless(self._connection, span, sought).of(told)
         for subject in subjects:
-            if subject.vehicle_id not in matched:
-                yield self._read(span, subject, sought, restless.get(subject.vehicle_id))
-            else:  # the rows do not show by themselves where it was too fast
-                one = self._read(span, subject, sought, None)
-                limited = fill_limits(self._connection, subject.vehicle_id, span.read, one.gps)
-                yield replace(one, gps=limited)
+            one = self._read(span, subject, sought, restless.get(subject.vehicle_id))
+            if subject.vehicle_id in matched:
+                one = replace(one, gps=fill_limits(self._connection, subject.vehicle_id, span.read, one.gps))
+            yield one
 
     def _subject(self, span: Span, vehicle_id: str, vehicle_class: str, state: str | None) -> Subject:
         mounting, since_us = mounting_of(state)
@@ -104,7 +103,7 @@ class Database:
         turned = sought.motion and subject.dense and not subject.straight
         if turned:  # what its rows show along the vehicle's axes, only they tell together
             motion = self._motion(subject, times)
-            restless = None if sought.whole else felt(Telemetry(subject, empty_gps(), motion), sought, restless)
+            restless = None if restless is None else felt(Telemetry(subject, empty_gps(), motion), sought, restless)
         if restless is not None:
             times = np.clip(stretches(restless, PIECE_US), first, last)
         gps, times = self._positions(subject, sought, times, first)

@@ -78,10 +78,10 @@ class Restless:
         return [(vehicle_id, to_us(start)) for vehicle_id, start in rows]
 
 
-def felt(one: Telemetry, sought: Sought, restless_us: Int64 | None) -> Int64:
+def felt(one: Telemetry, sought: Sought, restless_us: Int64) -> Int64:
     """With the pieces in which the rows of motion, all of them read, show something."""
     minutes = sum_up(one, 0)
     subject, kinds = one.subject, sought.kinds - {EventKind.SPEEDING, EventKind.IDLING}
     found = minutes.start_us[restless(minutes, sought.several, subject.vehicle_class, subject.dense, kinds)]
     pieces = (found[:, None] + np.arange(0, MINUTE_US, PIECE_US)).ravel()
-    return np.union1d(pieces, np.empty(0, np.int64) if restless_us is None else restless_us)
+    return np.union1d(pieces, restless_us)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from infra.contracts.telemetry import GpsSamples
-from scoring.core.roads import filled, no_roads
+from scoring.core.roads import Matched, filled, no_roads
 
 _MATCHED = (
     "FROM trip_roads JOIN trip ON trip.trip_id = trip_roads.trip_id WHERE trip.vehicle_id = ANY(:vehicles) "
@@ -26,6 +26,22 @@ def vehicles_with_road_limits(
     """Those of them that drove where only the road knew the limit."""
     asked = {"vehicles": list(vehicle_ids), "since": times[0], "until": times[1]}
     return set(connection.execute(_VEHICLES, asked).scalars())
+
+
+def pack_limits(gps: GpsSamples, matched: Matched) -> bytes:
+    """As ``trip_roads`` holds them: Arrow IPC, a row a fix."""
+    table = pa.table(
+        {
+            "time_us": gps.time_us,
+            "limit_mps": matched.limit_mps,
+            "confidence": matched.confidence,
+            "road": pa.array(matched.road).dictionary_encode(),
+        }
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
 
 
 def fill_limits(

@@ -6,27 +6,31 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from infra.clock import to_datetime
 from infra.contracts.events import EventKind, Trip, TripStatus, trip_id
 from infra.store import outputs, registry
-from infra.store.bulk import copy
+from infra.store.bulk import copy, insert, replacing
 from infra.store.engine import plain_url
 from infra.store.media import LocalMedia
+from infra.store.road_tables import trip_roads
 from infra.store.states import StateRow, save_states
 from infra.store.tables import motion, position
 from scoring.core import state as states
 from scoring.core.formulas.table import OURS
 from scoring.core.orientation import Mounting, Rotation
+from scoring.core.roads import Matched
 from scoring.core.rules import DEFAULT
 from scoring.core.what_if import changed_rules, kinds_that_differ, read_change
 from scoring.stored.archive import Archive, ArchiveError, opened_archive
 from scoring.stored.database import Database, opened_database
 from scoring.stored.parquet import export
+from scoring.stored.road_limits import pack_limits
 from scoring.trial import run, run_apart
 from tests.recorded import position_rows
 from tests.seconds import SORTS, START_US, made_up, motion_rows
@@ -92,6 +96,24 @@ def test_what_is_calm_changes_nothing_from_either_source(fleet, archive):
                 assert found.after
                 assert both(found) == both(whole)
                 assert found.rows < 0.9 * whole.rows
+
+
+def test_where_roads_told_the_limits_nothing_is_missed_whatever_is_tried_beside_speeding(fleet):
+    with fleet.begin() as connection:
+        for trip in connection.execute(text("SELECT trip_id, vehicle_id, end_at FROM trip")).all():
+            gps = made_up(trip.vehicle_id, 40 + int(trip.vehicle_id[-1]), SORTS[int(trip.vehicle_id[-1]) % 4]).gps
+            n = len(gps)
+            low = Matched(np.full(n, 6, np.float32), np.ones(n, np.float32), np.zeros(n, np.float32), np.full(n, "x"))
+            told = (0.0,) * 5
+            row = (trip.trip_id, trip.end_at, "tiles", n, n, None, *told, pack_limits(gps, low))
+            insert(connection, replacing(trip_roads, leave=("matched_at",)), [row])
+        for name in ("speeding", "all"):
+            rules, kinds = rules_of(CHANGES[name])
+            source = Database(connection)
+            whole = run(source, *BETWEEN, rules, kinds, whole=True)
+            found = run(source, *BETWEEN, rules, kinds)
+            assert {one.event.vehicle_id for one in found.after if one.event.kind is EventKind.SPEEDING}
+            assert both(found) == both(whole)
 
 
 def test_several_processes_find_the_same_and_tell_how_far_they_are(fleet, archive):
