@@ -210,11 +210,13 @@ def _imu_of(table: TextTable, source: Source, zone: str, understood: Understood,
     seen = Understood()
     mapped = _understand(table, IMU_FIELDS, _bare_axes(table, "accel", source), seen)
     missing = [name for name in tuple(IMU_DTYPES)[1:4] if name not in mapped]
-    flat = missing == ["accel_z_mps2"]
-    if missing and needed and not (flat and source.in_vehicle_frame):
-        told = "; without it --imu-frame vehicle takes the vehicle's own two axes" if flat else ""
-        raise DriveError(f"{table.path}: which columns are {', '.join(missing)}? --map {missing[0][:7]}=COLUMN:g{told}")
-    if missing and not (flat and source.in_vehicle_frame):
+    only_level = missing == ["accel_z_mps2"]
+    flat = only_level and source.in_vehicle_frame
+    if missing and not flat:
+        if needed:
+            told = "; without it --imu-frame vehicle takes the vehicle's own two axes" if only_level else ""
+            which = f"which columns are {', '.join(missing)}? --map {missing[0][:7]}=COLUMN:g{told}"
+            raise DriveError(f"{table.path}: {which}")
         if len(missing) < 3:
             understood.notes.append(f"accelerometer left out: no column for {', '.join(missing)}")
         return empty_imu()

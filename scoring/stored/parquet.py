@@ -104,13 +104,14 @@ def _write_day(connection: Connection, root: Path, lane: int, day: date, subject
 
 def _write_vehicle(connection: Connection, writers: Mapping[str, _Writer], subject: Subject, day: date) -> pa.Table:
     """A vehicle's day; returns its minutes."""
-    start_us = to_us(datetime.combine(day, time(), UTC))
+    begun = datetime.combine(day, time(), UTC)
+    start_us = to_us(begun)
     times = np.array([[start_us, start_us + _DAY_US]])
     read = {
         name: read_columns(connection, name, _names(schema), subject.vehicle_id, times)
         for name, schema in _TABLES.items()
     }
-    between = to_datetime(start_us), to_datetime(start_us + _DAY_US)
+    between = begun, begun + timedelta(days=1)
     gps = fill_limits(connection, subject.vehicle_id, between, gps_of(read["position"]))
     read["position"]["speed_limit_mps"] = gps.speed_limit_mps
     summed = sum_up(Telemetry(subject, gps, motion_of(read["motion"])), start_us)

@@ -53,9 +53,7 @@ def _without_belt(example: Example, crop: Rgb) -> Example:
 
 
 def _doubled(example: Example, crop: Rgb, half: _Half) -> Example:
-    left, top, right, bottom = half.strap
-    mirrored = np.array([(2 * half.edge - right, top, 2 * half.edge - left, bottom)], np.float32)
-    boxes, kinds = np.concatenate([example.boxes, mirrored]), np.append(example.kinds, STRAP)
+    boxes, kinds = np.vstack([example.boxes, _across(half).strap]), np.append(example.kinds, STRAP)
     return replace(example, crop=crop, boxes=boxes, kinds=kinds)
 
 
