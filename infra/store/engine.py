@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from psycopg.errors import IdleInTransactionSessionTimeout
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
@@ -59,6 +61,11 @@ def psycopg_url(url: str) -> URL:
 def plain_url(engine: Engine) -> str:
     """The engine's address as libpq and other programs read it, password included."""
     return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def driver_of(connection: Connection) -> Any:
+    """psycopg's own: SQLAlchemy has no word for binary results."""
+    return connection.connection.driver_connection
 
 
 def has_timescale(connection: Connection) -> bool:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 from infra.clock import to_datetime, to_us
 from infra.contracts.events import EventKind
 from infra.contracts.telemetry import GPS_DTYPES, UNKNOWN, Float64, GpsSamples, Int64, VehicleClass, empty_gps
-from infra.store.engine import make_engine
+from infra.store.engine import driver_of, make_engine
 from scoring.core.calm import LEAD_US, MINUTE_US, merged, stretches
 from scoring.core.rules import DEFAULT
 from scoring.core.state import VehicleState
@@ -178,11 +178,6 @@ def read_columns(
     for name, column in zip(names, row[1:], strict=True):
         found[name] = _unpacked(column, ">f8" if name in _WIDE else ">f4")
     return found
-
-
-def driver_of(connection: Connection) -> Any:
-    """psycopg's own: SQLAlchemy has no word for binary results."""
-    return connection.connection.driver_connection
 
 
 def gps_of(columns: Mapping[str, npt.NDArray[Any]]) -> GpsSamples:

@@ -6,7 +6,6 @@ TimescaleDB filters its compressed columns many values at a time: 0.4 to 0.7 ms 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from psycopg import sql
@@ -15,6 +14,7 @@ from sqlalchemy import Connection
 from infra.clock import to_us
 from infra.contracts.events import EventKind
 from infra.contracts.telemetry import Int64, VehicleClass
+from infra.store.engine import driver_of
 from scoring.core.calm import MINUTE_US, least_g, restless, sum_up
 from scoring.core.detectors.axes import AXES
 from scoring.core.detectors.idling import STANDING_MPS
@@ -73,8 +73,7 @@ class Restless:
 
     def _ask(self, table: str, ids: list[str], condition: sql.Composable) -> list[tuple[str, int]]:
         query = _PIECES.format(table=sql.Identifier(table), condition=condition)
-        driver: Any = self._connection.connection.driver_connection
-        rows = driver.execute(query, (ids, *self._span.read)).fetchall()
+        rows = driver_of(self._connection).execute(query, (ids, *self._span.read)).fetchall()
         return [(vehicle_id, to_us(start)) for vehicle_id, start in rows]
 
 
