@@ -58,9 +58,10 @@ DEEDS = (
 )
 PAUSE_S = (0.2, 1.5)
 EXPELLED_S = 12.0  # more than a consumer's session: the broker gives its lanes away, and it wakes as a zombie
-SENDING_S, SLICE, BURST = 90.0, 10, 500  # it takes more time than the trouble; what is left then comes at once
+SLICE_S, SLICE, BURST = 0.6, 10, 500  # two minutes of traffic: more than the trouble takes; what is left comes at once
 FOLDED_S = 0.15  # of work on a burst: then a process has polled some of it
-SEEN_S = 60.0  # to see a process do what it must do again and again
+STARTED = " at work on "
+SEEN_S = 90.0  # to see a process do what it must do again and again
 DONE_S = 120.0
 
 # Transactions of a process: all, and those that are past the fence and have begun to write.
@@ -105,7 +106,8 @@ def test_rooms_killed_and_frozen_leave_what_a_quiet_house_leaves(
     settings = settings.model_copy(update={"late_window_s": LATE_WINDOW_S, "worker_batch": 100, "vision_lag_s": 1e6})
     sender = Sender(bus, messages)
     with gang(settings, tmp_path / "rooms.log", sender) as rooms:
-        wait_until(lambda: all_at_work(database), "not all rooms are at work")
+        wait_until(lambda: all_at_work(rooms, database), "not all rooms are at work")
+        sender.slice = SLICE
         make_trouble(rooms, rng, database, sender)
         assert sender.is_alive(), "some of the trouble came after the last message"
         sender.finish()
@@ -158,11 +160,11 @@ def rubbish(rng: random.Random, fleet: Sequence[Arrival]) -> Iterator[Sent]:
 
 
 class Sender(threading.Thread):
-    """Sends little by little."""
+    """Sends little by little, and one by one until ``slice`` is made larger: rooms may take long to start."""
 
     def __init__(self, bus: KafkaBus, messages: Sequence[Sent]) -> None:
         super().__init__(name="sender")
-        self._bus, self._messages = bus, messages
+        self._bus, self._messages, self.slice = bus, messages, 1
         self._wanted: SimpleQueue[int] = SimpleQueue()
 
     def run(self) -> None:
@@ -183,9 +185,9 @@ class Sender(threading.Thread):
 
     def _next_slice(self) -> int:
         try:
-            return self._wanted.get(timeout=SENDING_S * SLICE / len(self._messages))
+            return self._wanted.get(timeout=SLICE_S)
         except Empty:
-            return SLICE
+            return self.slice
 
 
 # --- the rooms, and what is done to them ------------------------------------------------------------------
@@ -197,16 +199,20 @@ def gang(settings: Settings, log: Path, sender: Sender) -> Iterator[list[Process
     try:
         sender.start()
         yield rooms
+    except BaseException as error:
+        error.add_note(f"{'traffic' if sender.is_alive() else 'no more traffic'}; the rooms said: {log.read_text()}")
+        raise
     finally:
         sender.finish()
         for room in rooms:
             room.kill()
 
 
-def all_at_work(database: Engine) -> bool:
+def all_at_work(rooms: Sequence[Process], database: Engine) -> bool:
+    """Every process has started (that takes much work, which is no folding), and every group has committed."""
     with database.connect() as connection:
         groups = connection.execute(text("SELECT count(DISTINCT consumer_group) FROM lane_position")).scalar_one()
-    return bool(groups == len(GROUPS))
+    return bool(groups == len(GROUPS)) and rooms[0].log.read_text().count(STARTED) == len(rooms)
 
 
 def make_trouble(rooms: Sequence[Process], rng: random.Random, database: Engine, sender: Sender) -> None:
@@ -244,6 +250,7 @@ def freeze_while_folding(room: Process, database: Engine) -> None:
 
 def freeze_while(room: Process, caught: Callable[[], bool], complaint: str) -> None:
     def try_once() -> bool:
+        room.check()
         room.freeze()
         if caught():
             return True
