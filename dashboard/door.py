@@ -25,7 +25,7 @@ from dashboard.theme import ICON_SVG
 from infra.clock import Clock, to_datetime
 from infra.settings import Settings
 from infra.store.engine import StoreUnavailable
-from infra.store.media import MediaStore
+from infra.store.media import MediaStore, MediaUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,11 @@ class Door:
 
     async def _show_footage(self, request: Request) -> Response:
         event_id, name = request.path_params["event_id"], request.path_params["name"]
-        content = await run_in_threadpool(self.footage, request.state.person, event_id, name)
+        try:
+            content = await run_in_threadpool(self.footage, request.state.person, event_id, name)
+        except MediaUnavailable:
+            logger.exception("the media store does not answer")
+            return PlainTextResponse(footage.AWAY, 503, {"retry-after": "30"})
         return footage.respond(content, name, request.headers.get("range"))
 
 

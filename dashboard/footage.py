@@ -18,6 +18,7 @@ from infra.store.media import MediaStore, MissingMedia
 
 TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".mp4": "video/mp4"}
 GONE = "No such footage: never recorded, past its retention, or not for your eyes."
+AWAY = "The store that keeps footage does not answer. The log says why; try again in a minute."
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 # A player asks for a clip in parts, and again when somebody goes back: one look an hour is one line.

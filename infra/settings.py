@@ -168,7 +168,8 @@ class Settings(BaseSettings):
     media_url: str = Field(
         "",
         title="Media store",
-        description="Where stills and clips are kept, as fsspec names it: s3://bucket/folder (needs rumblestrip[s3]). "
+        description="Where stills and clips are kept, as fsspec names it: s3://bucket/folder (needs rumblestrip[s3], "
+        "and AWS_ACCESS_KEY_ID and the like). "
         "Empty: media/ in the data folder.",
     )
     footage_retention_days: int = Field(

@@ -21,6 +21,7 @@ from infra.settings import PREFIX, Settings
 
 LEAST_DISK_BYTES = 2_000_000_000  # a month of a small fleet, with the database's own files
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_PROBE = "doctor/probe.txt"
 EXTRAS_NEEDED_FOR = {"services": "a local Kafka", "training": "training models", "dev": "the tests"}
 
 
@@ -39,7 +40,7 @@ Check = Callable[[Settings], Iterator[Finding]]
 
 def examine(settings: Settings) -> list[Finding]:
     """Everything, in an order to read. Starts an embedded PostgreSQL in a throwaway folder."""
-    checks: tuple[Check, ...] = (_python, _packages, _disk, _database, _timescale, _java, _broker, _browser)
+    checks: tuple[Check, ...] = (_python, _packages, _disk, _database, _timescale, _media, _java, _broker, _browser)
     return [finding for check in checks for finding in _safely(check, settings)]
 
 
@@ -184,6 +185,19 @@ def _extension(url: str) -> Finding:
     engine.dispose()
     how = "not in this database: tables are plain, larger and slower"
     return Finding("TimescaleDB", found is not None, f"{found} in the database" if found else how, needed=False)
+
+
+def _media(settings: Settings) -> Iterator[Finding]:
+    """An object store is written to, read and tidied up."""
+    if not settings.media_url:
+        return
+    from infra.runtime.adapters import open_media
+
+    store = open_media(settings)
+    store.write(_PROBE, _PROBE.encode())
+    kept = store.read(_PROBE) == _PROBE.encode()
+    store.delete(_PROBE)
+    yield Finding("media store", kept, settings.media_url if kept else f"{settings.media_url} keeps something else")
 
 
 def _java(_: Settings) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ from infra.runtime.step import Step
 from infra.settings import Settings
 from infra.store import outputs
 from infra.store.engine import StoreUnavailable
-from infra.store.media import MediaStore
+from infra.store.media import MediaStore, MediaUnavailable
 from infra.store.outputs import Outputs
 from infra.store.positions import Position, move_fence, read_positions
 from infra.store.states import StateRow, StoredState, load_states, load_wakes, save_states
@@ -52,7 +52,7 @@ _COUNTERS = {
     "late": metrics.WORKER_LATE,
     "frames_skipped": metrics.WORKER_SKIPPED,
 }
-AWAY = (OperationalError, InterfaceError, PoolTimeout, StoreUnavailable, BusUnavailable)
+AWAY = (OperationalError, InterfaceError, PoolTimeout, StoreUnavailable, BusUnavailable, MediaUnavailable)
 
 
 class PoisonRun(RuntimeError):

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -18,6 +20,10 @@ class MediaPathError(ValueError):
 
 class MissingMedia(LookupError):
     """No such file: never written, or past its retention."""
+
+
+class MediaUnavailable(ConnectionError):
+    """The object store does not answer, or turns us away. The message says which, and what to look at."""
 
 
 class MediaStore(Protocol):
@@ -81,7 +87,8 @@ class LocalMedia:
 class ObjectMedia:
     """An object store, or whatever else fsspec reaches: ``s3://bucket/folder`` takes ``rumblestrip[s3]``.
 
-    Who may read it is the store's own affair: keep the bucket closed.
+    Who may read it is the store's own affair: keep the bucket closed. Every method raises MediaUnavailable where the
+    store cannot be reached, has no such bucket or turns us away.
     """
 
     def __init__(self, url: str) -> None:
@@ -89,27 +96,44 @@ class ObjectMedia:
 
     def write(self, path: str, content: bytes) -> None:
         """A whole object at once: such stores show none that is half written."""
-        self._files.pipe_file(self._inside(path), content)
+        with self._reached():
+            self._files.pipe_file(self._inside(path), content)
 
     def read(self, path: str) -> bytes:
-        try:
-            return bytes(self._files.cat_file(self._inside(path)))
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise MissingMedia(path) from error
+        with self._reached():
+            try:
+                return bytes(self._files.cat_file(self._inside(path)))
+            except (FileNotFoundError, IsADirectoryError) as error:
+                raise MissingMedia(path) from error
 
     def delete(self, path: str) -> None:
-        try:
-            self._files.rm_file(self._inside(path))
-        except FileNotFoundError:
-            return
+        with self._reached():
+            try:
+                self._files.rm_file(self._inside(path))
+            except FileNotFoundError:
+                return
 
     def delete_older(self, age_s: float) -> int:
         limit = time.time() - age_s
-        found = self._files.find(self._root, detail=True)
-        old = [name for name, about in found.items() if _written_at(about) < limit]
-        for name in old:
-            self._files.rm_file(name)
+        with self._reached():
+            found = self._files.find(self._root, detail=True)
+            old = [name for name, about in found.items() if _written_at(about) < limit]
+            for name in old:
+                self._files.rm_file(name)
         return len(old)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Every backend of fsspec has errors of its own."""
+        try:
+            yield
+        except (MediaPathError, MissingMedia):
+            raise
+        except Exception as error:
+            raise MediaUnavailable(
+                f"{self._url}: {error or type(error).__name__}. Look at RUMBLESTRIP_MEDIA_URL, the bucket, and the "
+                "credentials and address that its library goes by (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and the like)"
+            ) from error
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:

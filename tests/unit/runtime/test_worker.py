@@ -25,7 +25,7 @@ from infra.runtime.ticker import Ticker
 from infra.runtime.worker import PoisonRun, Worker, transaction
 from infra.settings import Settings
 from infra.store import outputs
-from infra.store.media import LocalMedia
+from infra.store.media import LocalMedia, MediaUnavailable
 from infra.store.outputs import Outputs
 from tests.chaos.ledger import BEGUN_US, chains_of, counts_of, telemetry
 
@@ -261,14 +261,22 @@ def test_a_worker_that_remembers_one_vehicle_only_is_right_all_the_same(house: H
     assert len(house.heard()) == 3
 
 
-def test_a_database_that_goes_away_is_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "away",
+    [
+        OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly")),
+        MediaUnavailable("s3://bucket/footage: could not connect"),
+    ],
+    ids=["database", "media"],
+)
+def test_a_store_that_goes_away_is_waited_for(house: House, monkeypatch: pytest.MonkeyPatch, away: Exception) -> None:
     monkeypatch.setattr(worker_module, "PAUSES_S", (0.01,))
     failures = iter([True, True, True, False])
 
     def flaky(connection: Connection, written: Outputs, media: LocalMedia, group: str) -> None:
         outputs.write(connection, written, media, group)
         if next(failures, False):
-            raise OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
+            raise away
 
     worker = house.worker(TouchyStep(), write=flaky)
     house.send(0, 1, 2)

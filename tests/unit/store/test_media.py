@@ -6,11 +6,16 @@ import os
 import stat
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
-from infra.store.media import LocalMedia, MediaPathError, MediaStore, MissingMedia, ObjectMedia
+from infra.runtime.doctor import examine
+from infra.settings import Settings
+from infra.store.media import LocalMedia, MediaPathError, MediaStore, MediaUnavailable, MissingMedia, ObjectMedia
 
 
 def test_what_is_written_is_read_and_writing_again_changes_nothing(media: LocalMedia) -> None:
@@ -73,9 +78,34 @@ def test_footage_older_than_its_retention_goes_and_the_rest_stays(media: LocalMe
     assert [path.name for path in media.root.iterdir()] == ["new.jpg"]
 
 
-@pytest.fixture(params=["folder", "object store"])
+@pytest.fixture(scope="module")
+def s3_address() -> Iterator[str]:
+    """A server that speaks S3 over HTTP (moto)."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new one, and the way to it."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_address)
+    name = str(uuid.uuid4())
+    S3FileSystem().mkdir(name)
+    return name
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> MediaStore:
-    return LocalMedia(tmp_path) if request.param == "folder" else ObjectMedia(f"memory://{uuid.uuid4()}/footage")
+    if request.param == "folder":
+        return LocalMedia(tmp_path)
+    if request.param == "memory":
+        return ObjectMedia(f"memory://{uuid.uuid4()}/footage")
+    return ObjectMedia(f"s3://{request.getfixturevalue('bucket')}/footage")
 
 
 def test_a_folder_and_an_object_store_keep_the_same_promises(store: MediaStore) -> None:
@@ -95,3 +125,30 @@ def test_a_folder_and_an_object_store_keep_the_same_promises(store: MediaStore) 
     assert store.delete_older(-3600) == 1
     with pytest.raises(MissingMedia):
         store.read("events/ab/clip.mp4")
+
+
+def test_an_object_store_that_is_away_or_has_no_such_bucket_says_so(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = ObjectMedia("s3://no-such-bucket/footage")
+    with pytest.raises(MediaUnavailable, match="bucket does not exist"):
+        nowhere.write("one.jpg", b"jpeg")
+    with pytest.raises(MissingMedia):
+        ObjectMedia(f"s3://{bucket}/footage").read("one.jpg")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    S3FileSystem.clear_instance_cache()
+    with pytest.raises(MediaUnavailable, match="RUMBLESTRIP_MEDIA_URL"):
+        ObjectMedia(f"s3://{bucket}/footage").read("one.jpg")
+    S3FileSystem.clear_instance_cache()
+
+
+def test_doctor_tries_the_object_store(bucket: str, tmp_path: Path) -> None:
+    def said(url: str) -> list[tuple[bool, str]]:
+        found = examine(Settings(data_dir=tmp_path, media_url=url))
+        return [(finding.ok, finding.detail) for finding in found if finding.what.startswith("media")]
+
+    assert said(f"s3://{bucket}/footage") == [(True, f"s3://{bucket}/footage")]
+    assert S3FileSystem().find(bucket) == []
+    ((good, detail),) = said("s3://no-such-bucket")
+    assert not good
+    assert "RUMBLESTRIP_MEDIA_URL" in detail
