@@ -341,7 +341,11 @@ def test_a_driver_sees_their_own_footage_and_nobody_elses(desk, database):
 
 
 def test_footage_whose_store_is_away_is_said_to_be_away_and_not_gone(desk, database, monkeypatch):
-    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("ENDPOINT_URL", "http://127.0.0.1:9")):
+    for name, value in (
+        ("ACCESS_KEY_ID", "test"),
+        ("SECRET_ACCESS_KEY", "test"),
+        ("ENDPOINT_URL", "http://127.0.0.1:9"),
+    ):
         monkeypatch.setenv(f"AWS_{name}", value)
     mia = desk.sign_in("mia", PASSWORD, "10.0.0.1")
     desk.media = ObjectMedia("s3://no-such-bucket/footage")
