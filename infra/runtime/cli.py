@@ -296,19 +296,22 @@ def migrate() -> None:
 
 
 @app.command()
-def topics() -> None:
-    """Create missing topics, and show how many messages each holds.
+def topics(
+    skip_lost: Annotated[bool, typer.Option("--skip-lost", help="Go on without them, each gap a dead letter.")] = False,
+) -> None:
+    """Create missing topics, show how many messages each holds, and which the broker threw away unread.
 
     Example: RUMBLESTRIP_BUS=kafka rumblestrip topics
     """
-    from infra.contracts.topics import ALERTS, LANED_TOPICS
-    from infra.runtime.adapters import open_kafka
+    from infra.runtime.adapters import open_kafka, open_media
+    from infra.runtime.lost import tell_gaps, tell_kept
 
-    bus = open_kafka(_settings())
-    for topic in (*LANED_TOPICS, ALERTS):
-        begin, end = bus.start_offsets(topic), bus.end_offsets(topic)
-        held = sum(end[lane] - begin.get(lane, 0) for lane in end)
-        typer.echo(f"{topic:<12} {len(end):>4} partitions {held:>12,} messages kept")
+    settings = _settings()
+    bus = open_kafka(settings)
+    tell_kept(bus, typer.echo)
+    if skip_lost or settings.database_url:
+        with _database(settings) as engine:
+            tell_gaps(engine, bus, open_media(settings) if skip_lost else None, typer.echo)
     bus.close()
 
 

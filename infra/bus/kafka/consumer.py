@@ -157,7 +157,8 @@ class KafkaConsumer:
                 kept = self._bus.start_offsets(self._bus.name(partition.topic))[partition.partition]
                 raise RecordsGone(
                     f"{partition.topic}/{partition.partition}: offset {offset} is wanted, the broker keeps {kept} and "
-                    "later. Records were lost to retention, or the topic was made anew."
+                    "later. Records were lost to retention, or the topic was made anew. See `rumblestrip topics`; "
+                    "`rumblestrip topics --skip-lost` goes on without them."
                 )
         return []
 
