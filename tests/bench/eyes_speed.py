@@ -34,7 +34,7 @@ SELDOM = 5
 """Seldom heads look at the first frame of each half second: at 10 frames a second at one in five."""
 
 SIZE = (640, 480)
-ROUNDS = 5
+ROUNDS = 11
 MOST_PIXELS = 10_000_000
 
 

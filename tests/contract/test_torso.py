@@ -8,7 +8,7 @@ import pytest
 
 from vision.core.signals import BELT_WORN
 from vision.frames import Picture, decode_picture
-from vision.torso import SIGNALS, Torsos
+from vision.torso import SIGNALS, Torsos, join_looks
 
 ALL = sorted(Path("infra/demo/omaha-31/frames").glob("*.jpg"))
 FRAMES = ALL[:40:8]
@@ -64,6 +64,11 @@ def test_chest_out_of_the_picture_says_nothing_of_the_belt(torsos, pictures):
     (cut,) = torsos.look([head])
     assert cut is not None
     assert BELT_WORN not in cut.probabilities
+
+
+def test_cigarettes_are_looked_at_twice_and_all_else_once():
+    wide, close = np.array([[1.0, 2.0, 3.0, 4.0]]), np.array([[9.0, 0.0, 5.0, 9.0]])
+    assert join_looks(wide, close).tolist() == [[1.0, 2.0, 4.0, 4.0]]
 
 
 def test_one_after_the_other_or_together_is_the_same(torsos, pictures):

@@ -13,9 +13,7 @@ from vision.bodies import Bodies
 from vision.torso import KINDS
 from vision.training import eye_network, eyes, torso, torso_data, torso_network, torso_packs
 from vision.training.start import fetch_start
-from vision.training.torso_augment import plain
 from vision.training.torso_export import export
-from vision.training.torso_figures import Answers
 from vision.training.torso_packs import There
 
 FRAMES = ["000100", "000160", "000200", "000226"]
@@ -56,7 +54,7 @@ def test_torso_trains_from_crops_to_weights_figures_and_card(tmp_path, monkeypat
     assert len(examples) == len(FRAMES)
     course = torso_network.Course(examples, np.ones(len(examples), np.float32), steps=3)
     network = torso_network.train(torso_network.build_network(fetch_start()), course, lambda *_: None)
-    answers = Answers(examples, torso_network.predict(network, [plain(e) for e in examples]))
+    answers = torso.answer(network, examples)
     torso.write_figures({"a": answers, "last": answers}, tmp_path)
     export(network, tmp_path / "torso.onnx")
     told = json.loads((tmp_path / "torso.json").read_text())

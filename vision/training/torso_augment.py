@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from vision.frames import Rgb
 from vision.torso import KINDS
-from vision.torso_crops import CROP_PX, FILL
+from vision.torso_crops import CLOSE_SIDE, CROP_PX, FILL
 from vision.training.torso_bare import mirror_half
 from vision.training.torso_data import WIDE_PX, WIDE_SHARE, Example
 from vision.training.torso_held import Patch, choose_place, paint_cigarette, paste
@@ -25,6 +25,9 @@ PASTED_SHARE = 0.25
 LIT_SHARE = 0.2
 GREY_SHARE = 0.4
 CUT_SHARE, HIDDEN_SHARE = 0.2, 0.3
+CLOSE_SHARE = 0.35
+"""Of lessons, the closer look at head and hands: see ``vision.torso_crops.place_close``."""
+
 LEAST_LEFT = 0.35
 """Of a thing's area; of less it is not said that it can be seen."""
 
@@ -62,6 +65,16 @@ def plain(example: Example) -> Rgb:
     return np.asarray(cv2.resize(inner, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def closer(example: Example) -> Rgb | None:
+    """The closer look; None where no face was found."""
+    if np.isnan(example.mouth).any():
+        return None
+    scale = CROP_PX / (WIDE_PX / WIDE_SHARE * CLOSE_SIDE)
+    x, y = CROP_PX / 2 - example.mouth * scale
+    matrix = np.array([[scale, 0, x], [0, scale, y]])
+    return np.asarray(cv2.warpAffine(example.crop, matrix, (CROP_PX, CROP_PX), borderValue=(FILL,) * 3), np.uint8)
+
+
 @dataclass(eq=False)
 class Scene:
     """A crop while things are put into it. ``places`` and ``known`` as in a lesson, in pixels of the crop; ``areas``
@@ -93,17 +106,20 @@ class Scene:
 
 def augment(example: Example, random: np.random.Generator, patches: Sequence[Patch] = ()) -> Lesson:
     """The same example, never the same twice. ``patches`` are what may be pasted into it."""
-    scene = _move(mirror_half(example, random), random)
-    _put_belt(scene, random)
-    if not np.isnan(scene.mouth).any():
+    known_mouth = not np.isnan(example.mouth).any()
+    close = known_mouth and random.random() < CLOSE_SHARE
+    scene = _move(mirror_half(example, random), random, close)
+    if not close:
+        _put_belt(scene, random)
+    if known_mouth:
         _put_held(scene, patches, random)
     sure = np.where(scene.places > 0, _BOX_SURENESS[:, None, None], scene.known[:, None, None]).astype(np.float32)
     return _cut_off(Lesson(scene.crop, scene.there, scene.places, sure), scene.areas, random, example.grey)
 
 
-def _move(example: Example, random: np.random.Generator) -> Scene:
-    """Shifted, turned, squeezed, mirrored."""
-    matrix = _matrix(random)
+def _move(example: Example, random: np.random.Generator, close: bool) -> Scene:
+    """Shifted, turned, squeezed, mirrored. A closer look says nothing of belts, nor of what may lie outside of it."""
+    matrix = _matrix(random, example.mouth if close else None)
     crop = cv2.warpAffine(example.crop, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR, borderValue=(FILL,) * 3)
     wide = find_content(example.crop)
     content = np.asarray(cv2.warpAffine(wide, matrix, (CROP_PX, CROP_PX)), np.float32)
@@ -114,6 +130,9 @@ def _move(example: Example, random: np.random.Generator) -> Scene:
     points = np.vstack([example.shoulders, example.mouth]) @ matrix[:, :2].T + matrix[:, 2]
     shoulders, mouth = points[:2].astype(np.float32), points[2].astype(np.float32)
     known = np.array(example.known)
+    if close:
+        there[(there == There.YES) & (np.array(areas) == 0)] = There.UNKNOWN
+        there[STRAP], known[STRAP], places[STRAP], areas[STRAP] = There.UNKNOWN, False, 0, 0.0
     return Scene(np.asarray(crop), shoulders, mouth, content, there, known, places * content, areas, example.grey)
 
 
@@ -199,15 +218,17 @@ def _shrink(image: Maps) -> Maps:
     return np.asarray(cv2.resize(image, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _matrix(random: np.random.Generator) -> npt.NDArray[np.float64]:
-    """From the wide crop to the network's, around their middles."""
+def _matrix(random: np.random.Generator, mouth: Maps | None) -> npt.NDArray[np.float64]:
+    """From the wide crop to the network's, around their middles, or closer and around the mouth."""
     scale = CROP_PX / (WIDE_PX / WIDE_SHARE) * np.exp(random.normal(0, 0.12))
+    scale /= 1.0 if mouth is None else CLOSE_SIDE
     squeeze = np.exp(random.normal(0, 0.08))
     angle = np.radians(random.normal(0, 6))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     flip = np.diag([random.choice([-1.0, 1.0]), 1.0])
     linear = turn @ flip @ np.diag([scale * squeeze, scale / squeeze])
-    shift = CROP_PX / 2 + random.normal(0, 0.06 * CROP_PX, 2) - linear @ np.full(2, WIDE_PX / 2)
+    middle = np.full(2, WIDE_PX / 2) if mouth is None else mouth
+    shift = CROP_PX / 2 + random.normal(0, 0.06 * CROP_PX, 2) - linear @ middle
     return np.column_stack([linear, shift])
 
 

@@ -9,17 +9,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vision.bodies import EYES, NOSE, SHOULDERS, Bodies, Body
+from vision.bodies import SHOULDERS, Bodies, Body
 from vision.frames import Picture, Rgb
-from vision.torso_crops import SIDE_IN_SHOULDERS, Boxes, Square, add_rim, cut_torso, move_boxes, place_square, widen
+from vision.torso_crops import (
+    SIDE_IN_SHOULDERS,
+    Boxes,
+    Square,
+    add_rim,
+    cut_torso,
+    find_mouth,
+    move_boxes,
+    place_square,
+    widen,
+)
 from vision.training.torso_packs import PHONE, Labelled, There, Truth, read_boxes, read_pictures, read_rgb, read_rows
 
 WIDE_PX = 432
 WIDE_SHARE = 1.227
 """Crops are kept this much wider than the network's, so that they can be shifted, turned and scaled."""
-
-MOUTH_BELOW_NOSE = 0.9
-"""Of the way from the eyes to the tip of the nose."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +133,9 @@ def _shoulders(square: Square, body: Body | None) -> npt.NDArray[np.float32]:
 
 
 def _mouth(square: Square, body: Body | None) -> npt.NDArray[np.float32]:
-    """Below the nose: halfway between straight down and on from the eyes over the nose, as heads turn and nod."""
-    nose = body.find(NOSE) if body is not None else np.zeros((0, 2), np.float32)
-    eyes = body.find(*EYES) if body is not None else nose
-    if not len(nose) or len(eyes) < 2:
+    mouth = find_mouth(body) if body is not None else None
+    if mouth is None:
         return np.full(2, np.nan, np.float32)
-    onwards = nose[0] - eyes.mean(axis=0)
-    down = np.array([0, np.linalg.norm(onwards)])
-    mouth = nose[0] + MOUTH_BELOW_NOSE * (onwards + down) / 2
     return np.asarray((mouth - (square.left, square.top)) * WIDE_PX / square.side, np.float32)
 
 

@@ -24,6 +24,12 @@ Mask = npt.NDArray[np.float32]
 LEAST_PATCH_PX = 40
 MOST_PATCHES = 400
 
+THIN_SHARE = 0.25
+"""Of what is pasted, seen from its edge: the phone at an ear of which the dashboard sees no more than a dark line."""
+
+END_ON_SHARE = 0.25
+"""Of cigarettes, pointing at the camera: no more than a bright stub at the lips."""
+
 
 @dataclass(frozen=True, eq=False)
 class Patch:
@@ -61,14 +67,14 @@ def paste(
     scale = size / patch.rgb.shape[1]
     middle = np.array(patch.rgb.shape[1::-1]) / 2
     turn = cv2.getRotationMatrix2D(middle.tolist(), float(random.normal(0, 15)), float(scale))
-    if random.random() < 0.5:
-        turn[:, :2] = turn[:, :2] @ np.diag([-1.0, 1.0])
+    thin = random.uniform(0.5, 0.85) if random.random() < THIN_SHARE else 1.0
+    turn[:, :2] = turn[:, :2] @ np.diag([thin * random.choice([-1.0, 1.0]), 1.0])
     turn[:, 2] = place - turn[:, :2] @ middle
     height, width = rgb.shape[:2]
     laid = cv2.warpAffine(patch.rgb, turn, (width, height), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
     mask = (cv2.warpAffine(_soft(patch.rgb), turn, (width, height), flags=cv2.INTER_LINEAR) * content)[..., None]
     mixed = rgb * (1 - mask) + _light(laid, rgb, mask, random) * mask
-    half = np.array(patch.rgb.shape[1::-1]) * scale / 2
+    half = np.array(patch.rgb.shape[1::-1]) * (thin, 1) * scale / 2
     return np.asarray(np.clip(mixed, 0, 255), np.uint8), np.concatenate([place - half, place + half]).astype(np.float32)
 
 
@@ -86,8 +92,9 @@ def paint_cigarette(
     start = mouth + random.normal(0, 0.04, 2) * wide
     angle = np.radians(random.uniform(-35, 60))
     way = np.array([np.cos(angle) * random.choice([-1.0, 1.0]), np.sin(angle)])
-    end = start + way * wide * random.uniform(0.12, 0.3)
-    thick = max(round(wide * random.uniform(0.015, 0.035)), 1)
+    seen = random.uniform(0.25, 0.6) if random.random() < END_ON_SHARE else 1.0
+    end = start + way * wide * random.uniform(0.12, 0.3) * seen
+    thick = max(round(wide * random.uniform(0.015, 0.04)), 1)
     light = float(np.clip(_around(rgb, start, wide) * random.uniform(1.3, 2.2) + 30, 70, 255))
     white = np.full(3, light) if grey else light * (1 + random.normal(0, 0.04, 3))
     picture = rgb.copy()
@@ -137,10 +144,11 @@ def _soft(rgb: Rgb) -> Mask:
 
 
 def _light(laid: Rgb, under: Rgb, mask: Mask, random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Partly as bright as where it comes to lie."""
+    """Partly as bright as where it comes to lie; at night a lamp's hand is bright, and the phone in it black."""
     inside = mask[..., 0] > 0.5
     if not inside.any():
         return laid.astype(np.float32)
     wanted, given = float(under[inside].mean()) + 5, float(laid[inside].mean()) + 5
     share = np.clip((wanted / given) ** random.uniform(0.2, 1.0), 0.3, 2.5)
-    return np.asarray(laid * share, np.float32)
+    contrast = random.uniform(0.9, 1.4)
+    return np.asarray((given + (laid - given) * contrast) * share, np.float32)

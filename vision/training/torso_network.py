@@ -179,13 +179,14 @@ def measure_loss(whole: Tensor, cells: Tensor, lessons: Sequence[Lesson]) -> Ten
     )
 
 
-def predict(network: TorsoNetwork, crops: Sequence[Rgb]) -> Floats:
-    """(n, kinds) logits, of each crop and its mirror image the mean, as in service."""
+def predict(network: TorsoNetwork, crops: Sequence[Rgb], mirrored: bool = True) -> Floats:
+    """(n, kinds) logits; ``mirrored``, of each crop and its mirror image the mean."""
     found = []
     with torch.no_grad():
         for start in range(0, len(crops), 32):
             batch = _tensor(crops[start : start + 32])
-            found.append((network(batch)[0] + network(batch.flip(3))[0]) / 2)
+            logits = network(batch)[0]
+            found.append((logits + network(batch.flip(3))[0]) / 2 if mirrored else logits)
     return torch.cat(found).numpy() if found else np.zeros((0, len(KINDS)), np.float32)
 
 

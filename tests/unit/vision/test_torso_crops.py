@@ -7,6 +7,7 @@ from vision.bodies import EARS, EYES, NOSE, SHOULDERS, Body
 from vision.torso import SIGNALS, Calibration
 from vision.torso_crops import (
     ABOVE_SHARE,
+    CLOSE_SIDE,
     CROP_PX,
     FILL,
     RIM_SHARE,
@@ -14,6 +15,7 @@ from vision.torso_crops import (
     Square,
     cut_torso,
     move_boxes,
+    place_close,
     place_square,
     torso_share,
     widen,
@@ -42,6 +44,15 @@ def body(at=(320.0, 160.0), shoulders_px=150.0, *, shoulders=True, head=True, bo
     wide = shoulders_px * 1.2
     edges = box or (x - wide / 2, y - 0.5 * shoulders_px, x + wide / 2, y + 1.6 * shoulders_px)
     return Body(0.9, np.array(edges, np.float32), points)
+
+
+def test_a_closer_look_is_around_the_mouth_and_needs_a_face():
+    whole = place_square(body(), WIDTH, HEIGHT)
+    close = place_close(body(), whole)
+    assert close.side == pytest.approx(whole.side * CLOSE_SIDE)
+    assert close.left + close.side / 2 == pytest.approx(320.0)
+    assert 160.0 <= close.top + close.side / 2 < 200.0
+    assert place_close(body(head=False), whole) is None
 
 
 def inner(body):

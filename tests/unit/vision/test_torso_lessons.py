@@ -8,12 +8,15 @@ import pytest
 
 from tests.unit.vision.stories import CLIP
 from vision.bodies import Bodies
-from vision.training.torso_augment import augment
+from vision.frames import Picture
+from vision.torso_crops import cut_torso, place_close, place_square
+from vision.training import torso_augment
+from vision.training.torso_augment import augment, closer
 from vision.training.torso_bare import mirror_half
 from vision.training.torso_data import WIDE_PX, cut_examples
 from vision.training.torso_folds import BARE_CAB, is_test, weigh
 from vision.training.torso_held import Patch, cut_patches, paint_cigarette, paste
-from vision.training.torso_packs import CIGARETTE, PHONE, STRAP, Labelled, There
+from vision.training.torso_packs import CIGARETTE, PHONE, STRAP, Labelled, There, read_rgb
 
 NO, YES = There.NO, There.YES
 
@@ -40,6 +43,28 @@ def test_a_lesson_says_what_was_put_into_the_picture(bare):
         assert 3 < len(shown) < 45
         assert all(lesson.places[kind].any() for lesson in shown)
         assert not any(lesson.places[kind].any() for lesson in lessons if lesson.there[kind] == NO)
+
+
+def test_a_closer_look_says_nothing_of_belts_nor_of_what_may_lie_outside_of_it(bare, monkeypatch):
+    monkeypatch.setattr(torso_augment, "CLOSE_SHARE", 1.0)
+    box = np.array([(100, 200, 300, 400)], np.float32)
+    belted = replace(bare, boxes=box, kinds=np.array([STRAP]), there=(YES, YES, NO, NO))  # a phone, who knows where
+    lessons = [augment(belted, np.random.default_rng(seed)) for seed in range(20)]
+    assert {int(lesson.there[STRAP]) for lesson in lessons} == {There.UNKNOWN}
+    assert not any(lesson.weights[STRAP].any() or lesson.places[STRAP].any() for lesson in lessons)
+    assert {int(lesson.there[PHONE]) for lesson in lessons} == {There.UNKNOWN}
+    smoking = [lesson for lesson in lessons if lesson.there[CIGARETTE] == YES]
+    assert smoking
+    assert all(lesson.places[CIGARETTE].any() for lesson in smoking)
+
+
+def test_the_closer_look_is_the_same_in_training_as_in_service(bare):
+    picture = Picture(read_rgb(CLIP / "000160.jpg"))
+    body = Bodies().find_driver(picture)
+    height, width = picture.rgb.shape[:2]
+    there = cut_torso(picture.rgb, place_close(body, place_square(body, width, height)))
+    assert np.abs(closer(bare).astype(int) - there).mean() < 3
+    assert closer(replace(bare, mouth=np.full(2, np.nan, np.float32))) is None
 
 
 def test_a_pasted_piece_of_something_else_is_no_phone(bare):
