@@ -63,9 +63,7 @@ class Torsos:
     def look(self, pictures: Sequence[Picture]) -> list[Torso | None]:
         """The same with the places where something was seen, for overlays."""
         found = [self._bodies.find_driver(picture) for picture in pictures]
-        seen = [(picture, body) for picture, body in zip(pictures, found, strict=True) if body]
-        torsos = iter([self._look(picture, body) for picture, body in seen])
-        return [next(torsos) if body else None for body in found]
+        return [self._look(picture, body) if body else None for picture, body in zip(pictures, found, strict=True)]
 
     def close(self) -> None:
         self._bodies.close()

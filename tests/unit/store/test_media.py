@@ -75,13 +75,12 @@ def test_footage_older_than_its_retention_goes_and_the_rest_stays(media: LocalMe
     assert [path.name for path in media.root.iterdir()] == ["new.jpg"]
 
 
-@pytest.mark.parametrize("kind", ["folder", "memory"])
-def test_a_folder_and_an_object_store_keep_the_same_promises(kind: str, tmp_path: Path) -> None:
-    keep_promises(LocalMedia(tmp_path) if kind == "folder" else ObjectMedia(f"memory://{uuid.uuid4()}/footage"))
+@pytest.fixture(params=["folder", "object store"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> MediaStore:
+    return LocalMedia(tmp_path) if request.param == "folder" else ObjectMedia(f"memory://{uuid.uuid4()}/footage")
 
 
-def keep_promises(store: MediaStore) -> None:
-    """What both stores promise."""
+def test_a_folder_and_an_object_store_keep_the_same_promises(store: MediaStore) -> None:
     store.write("events/ab/clip.mp4", b"first")
     store.write("events/ab/clip.mp4", b"longer now")
     store.write("events/ab/still.jpg", b"jpeg")
