@@ -76,6 +76,10 @@ class Process:
         self._running.send_signal(signal.SIGTERM)
         return self._running.wait(STOP_S)
 
+    def wait(self, timeout_s: float) -> int:
+        """Its exit status, once it has ended by itself."""
+        return self._running.wait(timeout_s)
+
     def kill(self) -> None:
         self._running.kill()
         self._running.wait()

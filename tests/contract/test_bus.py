@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from infra.bus.kafka import KafkaBus
 from infra.bus.memory import MemoryBus
 from infra.bus.port import Bus, Consumer, LaneLost, MessageTooLarge, Record
 from infra.contracts.topics import FRAMES, TELEMETRY, lane_of
@@ -171,6 +172,24 @@ def test_nobody_shares_lanes_out_before_it_knows_the_topics(bus: Bus, caplog: py
     for number in range(5):
         join(bus, f"group-{number}").close()
     assert "No partition metadata" not in caplog.text
+
+
+@pytest.mark.bus("kafka")
+def test_a_leader_that_rejoins_works_on_when_the_answer_comes_between_two_polls(bus: KafkaBus) -> None:
+    consumer = join(bus)
+    before = consumer.assigned()
+    client = consumer._client  # type: ignore[attr-defined]
+    client._coordinator._assignment_snapshot = {}  # as where topics were unknown when it shared them out
+    while not client._coordinator.rejoining:
+        client.poll(1)
+    time.sleep(1)
+    until(consumer, lambda: consumer.assigned().keys() == before.keys())
+    assert all(generation > before[lane] for lane, generation in consumer.assigned().items())
+    for lane in consumer.assigned():
+        consumer.seek(lane, {})
+    send(bus, (TELEMETRY, "vehicle-1", b"after"))
+    assert [record.value for record in read(consumer, 1)] == [b"after"]
+    consumer.close()
 
 
 def test_groups_do_not_share(bus: Bus) -> None:

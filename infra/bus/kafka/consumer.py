@@ -87,6 +87,7 @@ class KafkaConsumer:
     def poll(self, timeout_s: float, limit: int) -> Sequence[Record]:
         """Raises RecordsGone, and BusUnavailable where the broker turns us away."""
         self._show()
+        self._keep_rejoining()
         try:
             with typed():
                 polled = self._client.poll(max(int(timeout_s * 1000), SHORTEST_POLL_MS), limit)
@@ -138,6 +139,17 @@ class KafkaConsumer:
         """Leave the group, so that others take the lanes over at once."""
         self._client.close(autocommit=False, timeout_ms=CLOSE_MS)
 
+    def _keep_rejoining(self) -> None:
+        """Ask again for what was begun and did not end within a poll.
+
+        kafka-python 3.0.12 rejoins when a leader's metadata changed, and holds this need for met as soon as the leader
+        has shared out the lanes anew: if that is after the poll's end, no poll takes up the answer, and nobody works
+        (Kafka's own client did the same: KAFKA-9815). Seen in one of three starts of a fresh broker and four groups.
+        """
+        coordinator = self._client._coordinator
+        if coordinator.rejoining:
+            coordinator.request_rejoin()
+
     def _show(self) -> None:
         now = time.monotonic()
         if now < self._show_at or not self._shown:
@@ -153,7 +165,8 @@ class KafkaConsumer:
         """Only a place that the caller chose is its trouble; where Kafka began by itself does not matter."""
         owned = self.assigned()
         for partition, offset in wanted.items():
-            if self._sought.get(partition.partition) == owned.get(partition.partition):
+            generation = owned.get(partition.partition)
+            if generation is not None and self._sought.get(partition.partition) == generation:
                 kept = self._bus.start_offsets(self._bus.name(partition.topic))[partition.partition]
                 raise RecordsGone(
                     f"{partition.topic}/{partition.partition}: offset {offset} is wanted, the broker keeps {kept} and "
