@@ -190,6 +190,8 @@ class Worker(Generic[State]):
         if fresh:
             with self._phase("seek"):
                 self._start({lane: assigned[lane] for lane in fresh})
+        if gone or fresh:
+            logger.info("%s: lanes %s", self._step.group, ", ".join(map(str, sorted(self._lanes))) or "none")
         metrics.WORKER_LANES.labels(self._step.group).set(len(self._lanes))
         return set(fresh)
 
