@@ -72,16 +72,16 @@ class Torsos:
     def _look(self, picture: Picture, body: Body) -> Torso:
         """One picture after the other: a batch gains nothing on one core and takes its memory."""
         square = place_square(body, *_size(picture))
-        logits, cells = self._run(cut_torso(picture.rgb, square))
-        if close := place_close(body, square):
-            planes = lay_planes(cut_torso(picture.rgb, close))[None]  # its mirror image would add .003 to the AUC
-            logits = join_looks(logits, self._network.run(None, {"crops": planes})[0][0])
+        logits, cells = self._run(cut_torso(picture.rgb, square), mirrored=True)
+        if close := place_close(body, square):  # its mirror image would add .003 to the AUC
+            logits = join_looks(logits, self._run(cut_torso(picture.rgb, close), mirrored=False)[0])
         return self._answer(body, picture, square, logits, cells)
 
-    def _run(self, crop: Rgb) -> tuple[Floats, Floats]:
-        """The crop and its mirror image, which is a driver on the other side: the mean of both."""
+    def _run(self, crop: Rgb, mirrored: bool) -> tuple[Floats, Floats]:
+        """Logits, with those of the mirror image, a driver on the other side, the mean of both; and cells."""
         planes = lay_planes(crop)
-        logits, cells = self._network.run(None, {"crops": np.stack([planes, planes[:, :, ::-1]])})
+        asked = [planes, planes[:, :, ::-1]] if mirrored else [planes]
+        logits, cells = self._network.run(None, {"crops": np.stack(asked)})
         return logits.mean(axis=0), cells[0]
 
     def _answer(self, body: Body, picture: Picture, square: Square, logits: Floats, cells: Floats) -> Torso:

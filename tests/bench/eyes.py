@@ -38,7 +38,8 @@ NOTES = (
     "clean test split and every other person of the parked cars are looked at here with the weights that ship, which",
     "never learned from them. Probabilities of the belt were calibrated on these too: their AUC is untouched by it,",
     "accuracy, precision and recall are a little kind. Belts and eyewear of the parked cars were labelled by eye",
-    "(vision/training/parked_people.csv); changed labels are in eyes_audit.csv. Intervals draw whole people again.",
+    "(vision/training/parked_people.csv), masks of one truck driver as well (masked_clips.csv, clips drawn again for the",
+    "interval); changed labels are in eyes_audit.csv. Intervals draw whole people again.",
 )
 
 Row = Mapping[str, object]
@@ -109,7 +110,8 @@ def read_folds(weights: Path) -> Iterator[Row]:
     """Every figure that training kept, as rows."""
     eye_state = json.loads((weights / "eye_state.json").read_text())
     for source, figures in eye_state.items():
-        yield _folds("eye closed", source, figures["eyes"], figures)
+        data, _, part = source.partition(", ")
+        yield _folds("eye closed", data, figures["eyes"], figures) | {"slice": part or "all"}
     yawns = json.loads((weights / "yawn.json").read_text())["measured"]
     for source in ("frames", "clips"):
         yield _folds("yawn", source, yawns[source]["faces"], yawns[source])
@@ -120,7 +122,9 @@ def read_folds(weights: Path) -> Iterator[Row]:
                 yield _folds(signal, place, figures["pictures"], figures, FOLD_NAMES.get(fold, f"fold {fold}"))
 
 
-def _folds(task: str, data: str, count: int, figures: Mapping[str, object], how: str = "folds") -> Row:
+def _folds(
+    task: str, data: str, count: int, figures: Mapping[str, object], how: str = "folds"
+) -> dict[str, object]:
     kept = ("auc", "auc_low", "auc_high", "accuracy", "precision", "recall", "false_positive_share", "clip_auc")
     numbers = {name: figures[name] for name in kept if name in figures}
     return {

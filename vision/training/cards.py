@@ -48,7 +48,7 @@ def write_card(path: Path, measured: Mapping[str, Mapping[str, object]], epochs:
         f"| {source} | {f['auc']} | {f['auc_low']} to {f['auc_high']} | {f['accuracy']} |"
         for source, f in measured.items()
     ]
-    judged = [f for source, f in measured.items() if source != "colour"]  # its groups are no persons
+    judged = [f for source, f in measured.items() if source != "colour" and "mask" not in source]  # groups are persons
     within = [f"{name} {auc}" for f in judged for name, auc in _pairs(f["auc_within_groups"])]
     counts = {f"{source}_eyes": f["eyes"] for source, f in measured.items()}
     path.write_text(_EYES.substitute(counts, epochs=epochs, rows="\n".join(rows), within=", ".join(within)))

@@ -25,15 +25,21 @@ WIDE_PX = 64
 
 OPEN, SHUT = 0, 1
 
+MASKED = Path(__file__).with_name("masked_clips.csv")
+"""Clips of the truck cabs in which a mask covers the mouth on every picture. Labelled by eye."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """One eye. ``group`` is the person or cab: groups are never split between training and judging."""
+    """One eye. ``group`` is the person or cab: groups are never split between training and judging. ``mask``: worn
+    over the mouth, by ``MASKED``; nobody has looked where it is False for a source without clips."""
 
     source: str
     group: str
     state: int
     wide: Crop  # (WIDE_PX, WIDE_PX), ROOM times as wide as what the network sees
+    clip: str = ""
+    mask: bool = False
 
 
 def read_examples(data: Path) -> list[Example]:
@@ -68,18 +74,19 @@ def _infrared_crops(pack: Path) -> Iterator[Example]:
 
 def _truck_cabs(pack: Path) -> Iterator[Example]:
     """Twice: as the boxes were drawn, and as the face mesh finds the same eyes, which is what it is about."""
-    faces = MediapipeFaces()
+    faces, masked = MediapipeFaces(), {(row["cab"], row["clip"]) for row in _rows(MASKED)}
     for row in _index(pack):
+        clip, mask = row["clip"], (row["cab"], row["clip"]) in masked
         image = cv2.imread(str(pack / row["file"]))
         grey, boxes = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), _eye_boxes(pack, row["file"], image.shape)
         for state, centre, size in boxes:
-            yield Example(
-                "truck_box", row["cab"], state, cut_square(grey, centre, float(size.max()) * ROOM, px=WIDE_PX)
-            )
+            wide = cut_square(grey, centre, float(size.max()) * ROOM, px=WIDE_PX)
+            yield Example("truck_box", row["cab"], state, wide, clip, mask)
         for eye in _mesh_eyes(faces, image):
             states = {state for state, centre, size in boxes if (np.abs(eye.mean(axis=0) - centre) < size * 0.5).all()}
             if len(states) == 1:
-                yield Example("truck_mesh", row["cab"], states.pop(), cut_eye(grey, eye, CONTEXT * ROOM, WIDE_PX))
+                wide = cut_eye(grey, eye, CONTEXT * ROOM, WIDE_PX)
+                yield Example("truck_mesh", row["cab"], states.pop(), wide, clip, mask)
     faces.close()
 
 
@@ -107,6 +114,10 @@ def _index(pack: Path) -> list[dict[str, str]]:
     if not path.exists():
         logger.warning("%s is not there: going on without it", pack)
         return []
+    return _rows(path)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file))
 

@@ -85,13 +85,20 @@ def judge_folds(crops: Crops, epochs: int) -> npt.NDArray[np.float32]:
 
 
 def figures(crops: Crops, shut: npt.NDArray[np.float32]) -> dict[str, Mapping[str, object]]:
-    """Per source: examples, groups, AUC with its interval, accuracy at 0.5, and AUC within each group."""
-    return {source: _figures_of(crops, shut, crops.sources == source) for source in SHARES}
+    """Per source, and of it the eyes above a mask: examples, groups, AUC with its interval, accuracy at 0.5, and AUC
+    within each group. Masks are one driver's: there the groups are clips."""
+    found = {source: _figures_of(crops, shut, crops.sources == source, crops.groups) for source in SHARES}
+    masked, clips = np.array([e.mask for e in crops.examples]), [e.clip for e in crops.examples]
+    for source in np.unique(crops.sources[masked]).tolist():
+        found[f"{source}, mask"] = _figures_of(crops, shut, masked & (crops.sources == source), clips)
+    return found
 
 
-def _figures_of(crops: Crops, shut: npt.NDArray[np.float32], chosen: npt.NDArray[np.bool_]) -> Mapping[str, object]:
+def _figures_of(
+    crops: Crops, shut: npt.NDArray[np.float32], chosen: npt.NDArray[np.bool_], grouped: Sequence[str]
+) -> Mapping[str, object]:
     scores, states = shut[chosen], crops.states[chosen]
-    groups = np.array(crops.groups)[chosen]
+    groups = np.array(grouped)[chosen]
     within = {str(name): measure_auc(scores[groups == name], states[groups == name]) for name in np.unique(groups)}
     low, high = measure_interval(scores, states, groups.tolist())
     return {

@@ -36,7 +36,7 @@ def packs(tmp_path):
         (trucks / folder).mkdir(parents=True)
     (trucks / "images" / "t.jpg").write_bytes((CLIP / "000226.jpg").read_bytes())
     (trucks / "labels" / "t.txt").write_text("1 0.4918 0.553 0.08 0.06\n4 0.5 0.9 0.2 0.1\n")
-    write_index(trucks, [{"file": "images/t.jpg", "cab": "cab01"}])
+    write_index(trucks, [{"file": "images/t.jpg", "cab": "cab01", "clip": "clip050"}])
     return tmp_path
 
 
@@ -48,6 +48,7 @@ def test_every_pack_gives_its_eyes_with_state_and_group(packs):
     assert ("infrared", "s0001", SHUT) in found
     assert ("truck_box", "cab01", SHUT) in found
     assert all(example.wide.shape == (WIDE_PX, WIDE_PX) for example in examples)
+    assert {(e.source, e.clip) for e in examples if e.mask} == {("truck_box", "clip050"), ("truck_mesh", "clip050")}
 
 
 def test_mesh_eye_takes_the_state_of_the_box_it_lies_in(packs):
