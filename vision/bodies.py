@@ -22,6 +22,9 @@ WEIGHTS = "body_pose.onnx"
 LONGER_SIDE_PX = 320
 STRIDE_PX = 32
 LEAST_SCORE = 0.25
+MOST_SHARED = 0.7
+"""Of two candidates' areas, above which they are one person."""
+
 LEAST_POINT = 0.5
 """A key point below is not there."""
 
@@ -52,9 +55,26 @@ class Bodies:
 
     def find_driver(self, picture: Picture) -> Body | None:
         """The person who is largest and surest; None for an empty seat."""
+        rows, scale = self._look(picture)
+        if not len(rows):
+            return None
+        best = rows[np.argmax(rows[:, 4] * np.sqrt(rows[:, 2] * rows[:, 3]))]
+        return _as_body(best, scale)
+
+    def find_all(self, picture: Picture) -> list[Body]:
+        """Everybody, the surest first."""
+        rows, scale = self._look(picture)
+        corners = np.column_stack([rows[:, :2] - rows[:, 2:4] / 2, rows[:, 2:4]])
+        kept = cv2.dnn.NMSBoxes(corners.tolist(), rows[:, 4].tolist(), LEAST_SCORE, MOST_SHARED)
+        return [_as_body(rows[i], scale) for i in np.ravel(kept)]
+
+    def _look(self, picture: Picture) -> tuple[npt.NDArray[np.float32], float]:
+        """One row a candidate: centre, size, score, 17 key points, in pixels of the network's picture, and how many of
+        these are one of the picture's."""
         pixels, scale = _fit(picture.rgb)
         (found,) = self._network.run(None, {"images": lay_planes(pixels)[None]})
-        return _pick(found[0].T, scale)
+        rows = found[0].T
+        return rows[rows[:, 4] >= LEAST_SCORE], scale
 
     def close(self) -> None:
         self.__dict__.pop("_network", None)
@@ -75,13 +95,8 @@ def _fit(rgb: Rgb) -> tuple[Rgb, float]:
     return np.asarray(filled, np.uint8), scale
 
 
-def _pick(rows: npt.NDArray[np.float32], scale: float) -> Body | None:
-    """One row a candidate: centre, size, score, 17 key points. Only the best is wanted, so nothing is suppressed."""
-    rows = rows[rows[:, 4] >= LEAST_SCORE]
-    if not len(rows):
-        return None
-    best = rows[np.argmax(rows[:, 4] * np.sqrt(rows[:, 2] * rows[:, 3]))]
-    (x, y), (wide, high) = best[:2], best[2:4] / 2
+def _as_body(row: npt.NDArray[np.float32], scale: float) -> Body:
+    (x, y), (wide, high) = row[:2], row[2:4] / 2
     box = np.array([x - wide, y - high, x + wide, y + high], np.float32) / scale
-    points = best[5:].reshape(17, 3) / np.array([scale, scale, 1], np.float32)
-    return Body(float(best[4]), box, points.astype(np.float32))
+    points = row[5:].reshape(17, 3) / np.array([scale, scale, 1], np.float32)
+    return Body(float(row[4]), box, points.astype(np.float32))

@@ -34,7 +34,7 @@ from infra.store.media import MediaStore
 from vision.clips import ClipMaker, choose_frames
 from vision.core.fired import FIRED, OPENNESS, PERCLOS
 from vision.evidence import media_path
-from vision.spots import MediapipeSpots
+from vision.spots import FaceSpots
 
 logger = logging.getLogger(__name__)
 
@@ -234,7 +234,7 @@ def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Er
     """The room that makes clips. Its face detectors are loaded at the first clip."""
     in_memory = settings.bus == "memory"
     waits_s = MEMORY_WAITS_S if in_memory else (settings.footage_wait_s, *LATER_WAITS_S)
-    maker = FootageMaker(bus, media, ClipMaker(MediapipeSpots(), settings.max_frame_pixels), waits_s)
+    maker = FootageMaker(bus, media, ClipMaker(FaceSpots(), settings.max_frame_pixels), waits_s)
     waits = partial(maker.waits, engine) if in_memory else lambda: False
     return Errands("footage", engine, [maker], maker.close, waits)
 

@@ -45,7 +45,7 @@ from vision.lag import SKIPPED, Lag
 from vision.looking import CHUNK, Eyes, Look, make_glance
 from vision.models import FaceModel, Head, MediapipeFaces
 from vision.observed import expand
-from vision.spots import MediapipeSpots, ScriptedSpots, Spots
+from vision.spots import FaceSpots, ScriptedSpots, Spots
 
 GROUP = "vision"
 RULES_VERSION = "eyes-2"
@@ -271,7 +271,7 @@ def build(settings: Settings, bus: Bus, engine: Engine, media: MediaStore) -> Wo
     """The eyes' worker on this bus and database. The face mesh is loaded at the first frame."""
     rules = make_rules(settings.in_cab_gates_mps)
     lag = Lag(SystemClock(), int((settings.late_window_s + settings.vision_lag_s) * SECOND_US))
-    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels, default_heads(), MediapipeSpots(), rules, lag)
+    step = VisionStep(MediapipeFaces(), settings.max_frame_pixels, default_heads(), FaceSpots(), rules, lag)
     return Worker(step, bus, engine, settings, media)
 
 
