@@ -39,7 +39,7 @@ NOTES = (
     "clean test split and every other person of the parked cars are looked at here with the weights that ship, which",
     "never learned from them. Probabilities of the belt were calibrated on these too: their AUC is untouched by it,",
     "accuracy, precision and recall are a little kind. Belts and eyewear of the parked cars were labelled by eye",
-    "(vision/training/parked_people.csv), masks of a truck driver as well (masked_clips.csv; its interval draws clips);",
+    "(vision/training/parked_people.csv), masks of a truck driver too (masked_clips.csv; its interval draws clips);",
     "changed labels are in eyes_audit.csv. Intervals draw whole people again.",
 )
 
