@@ -77,9 +77,9 @@ def main() -> None:
     rows += measure_live(eyes, given.data)
     clips = measure_clips(eyes, given.data)
     eyes.close()
-    blur = measure_blur(given.data)
     speed = measure_speed(given.data / PARKED, given.frames)
     speed |= {"worker_rss_mb": measure_memory(given.data / PARKED)}
+    blur = measure_blur(given.data)
     figures = {**choose(rows), "false_microsleeps_awake": clips["false_microsleeps_awake"], **headline(speed)}
     figures["blur_found_share"] = blur["share"]
     FIGURES.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from vision.training.torso_packs import CIGARETTE, PHONE, STRAP, There
 from vision.training.torso_paint import find_content, measure_shoulders, paint_belt, paint_other
 
 PAINTED_SHARE = 0.5
-OTHER_SHARE = 0.4
+OTHER_SHARE = 0.3
 PASTED_SHARE = 0.25
 LIT_SHARE = 0.2
 GREY_SHARE = 0.4

@@ -48,13 +48,12 @@ _SURE_CELLS = 6  # of 784: the least that a thing covers
 
 @dataclass(frozen=True)
 class Course:
-    """One training: examples, how often each is drawn, for how many steps, and how fast it learns (of ``RATE``)."""
+    """One training: examples, how often each is drawn, for how many steps."""
 
     examples: Sequence[Example]
     weights: Floats
     steps: int
     seed: int = 0
-    pace: float = 1.0
 
 
 class TorsoNetwork(nn.Module):  # type: ignore[misc]  # torch is not there where types are checked
@@ -120,7 +119,7 @@ def train(network: TorsoNetwork, course: Course, tell: Callable[[int, float], No
     network.to(device, memory_format=torch.channels_last).train()
     kept = copy.deepcopy(network)
     kept.eval()
-    groups = _groups(network, course.pace)
+    groups = _groups(network)
     optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99))
     rates = [group["lr"] for group in groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rates, total_steps=course.steps, pct_start=WARM_UP)
@@ -191,14 +190,13 @@ def predict(network: TorsoNetwork, crops: Sequence[Rgb], mirrored: bool = True) 
     return torch.cat(found).numpy() if found else np.zeros((0, len(KINDS)), np.float32)
 
 
-def _groups(network: TorsoNetwork, pace: float) -> list[dict[str, Any]]:
+def _groups(network: TorsoNetwork) -> list[dict[str, Any]]:
     """Fresh heads learn faster than what was trained before; biases and norms do not decay."""
     groups = []
     for part, rate in ((network.layers, RATE), (network.cells, HEAD_RATE), (network.whole, HEAD_RATE)):
         learning = [p for p in part.parameters() if p.requires_grad]
-        for matrices, decay in ((True, 0.02), (False, 0.0)):
-            chosen = [p for p in learning if (p.ndim > 1) == matrices]
-            groups.append({"params": chosen, "lr": rate * pace, "weight_decay": decay})
+        groups.append({"params": [p for p in learning if p.ndim > 1], "lr": rate, "weight_decay": 0.02})
+        groups.append({"params": [p for p in learning if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
     return groups
 
 

@@ -1,5 +1,4 @@
-"""Seat belts painted over people who wear none, and things that are no seat belt: ties, lanyards, bars, hung
-straps, the rims of steering wheels."""
+"""Seat belts painted over people who wear none, and things that are no seat belt: ties, lanyards, bars, hung straps."""
 
 from __future__ import annotations
 
@@ -79,9 +78,7 @@ def _belt_line(shoulders: Points, wide: float, random: np.random.Generator) -> P
 
 def _other_lines(shoulders: Points, wide: float, random: np.random.Generator) -> tuple[list[Points], float]:
     middle = shoulders.mean(axis=0)
-    kind = random.integers(5)
-    if kind == 4:
-        return [_rim(middle, wide, random)], wide * random.uniform(0.06, 0.16)
+    kind = random.integers(4)
     if kind == 0:  # a tie
         top = middle + _by(wide * random.normal(0, 0.03), -0.12 * wide)
         return [_curve(top, top + _by(0, 0.3 * wide), top + _by(0, 0.6 * wide), top + _by(0, wide))], wide * 0.1
@@ -97,21 +94,10 @@ def _other_lines(shoulders: Points, wide: float, random: np.random.Generator) ->
         meet = random.choice([0.0, random.uniform(0.3, 1.0)])  # hoods' strings hang down, lanyards meet
         ends = [(middle + _by(out * apart, -0.15 * wide), low + _by(out * apart * meet, 0)) for out in sides]
         return [_curve(a, (a + b) / 2, (a + b) / 2, b) for a, b in ends], wide * random.uniform(0.015, 0.06)
-    y = middle[1] + wide * random.uniform(0.1, 0.8)  # the edge of a window, a stripe
+    y = middle[1] + wide * random.uniform(0.1, 0.8)  # the edge of a window, a stripe, a wheel
     ends = middle[0] + wide * np.array([-1.2, -0.4, 0.4, 1.2])
     tilt = wide * random.normal(0, 0.08) * np.linspace(-1, 1, 4)
     return [np.column_stack([ends, y + tilt]).astype(np.float32)], wide * random.uniform(0.03, 0.12)
-
-
-def _rim(middle: Points, wide: float, random: np.random.Generator) -> Points:
-    """Of a steering wheel, seen at a slant: a piece that passes before the chest."""
-    seen_at = middle + wide * np.array([random.uniform(-0.5, 0.5), random.uniform(0.15, 0.9)])
-    at, back, on = random.uniform(0, 2 * np.pi), *random.uniform(0.4, 2.0, 2)
-    angles = np.concatenate([[at], np.linspace(at - back, at + on, 32)])
-    across, flat, tilt = wide * random.uniform(0.4, 0.9), random.uniform(0.35, 1.0), random.uniform(0, np.pi)
-    round_ = np.column_stack([np.cos(angles), np.sin(angles) * flat]) * across
-    turned = round_ @ np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
-    return np.asarray(turned[1:] - turned[0] + seen_at, np.float32)
 
 
 def _by(right: float, down: float) -> Points:
