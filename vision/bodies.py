@@ -69,8 +69,8 @@ class Bodies:
         return [_as_body(rows[i], scale) for i in np.ravel(kept)]
 
     def _look(self, picture: Picture) -> tuple[npt.NDArray[np.float32], float]:
-        """One row a candidate: centre, size, score, 17 key points, in pixels of the network's picture, and how many of
-        these are one of the picture's."""
+        """One row a candidate: centre, size, score, 17 key points, in the network's pixels; and how many of these
+        are one of the picture's."""
         pixels, scale = _fit(picture.rgb)
         (found,) = self._network.run(None, {"images": lay_planes(pixels)[None]})
         rows = found[0].T

@@ -80,16 +80,14 @@ def main() -> None:
     speed = measure_speed(given.data / PARKED, given.frames)
     speed |= {"worker_rss_mb": measure_memory(given.data / PARKED)}
     blur = measure_blur(given.data)
-    figures = {**choose(rows), "false_microsleeps_awake": clips["false_microsleeps_awake"], **headline(speed)}
-    figures["blur_found_share"] = blur["share"]
+    awake, found = clips["false_microsleeps_awake"], blur["share"]
+    figures = {**choose(rows), "false_microsleeps_awake": awake, **headline(speed), "blur_found_share": found}
+    whole = {**figures, "rows": rows, "clips": clips, "blur": blur, "speed": speed}
     FIGURES.parent.mkdir(parents=True, exist_ok=True)
-    FIGURES.write_bytes(
-        orjson.dumps(
-            {**figures, "rows": rows, "clips": clips, "blur": blur, "speed": speed}, option=orjson.OPT_INDENT_2
-        )
-    )
-    TABLE.write_text(page(figures, rows, clips, blur, speed))
-    print(page(figures, rows, clips, blur, speed))
+    FIGURES.write_bytes(orjson.dumps(whole, option=orjson.OPT_INDENT_2))
+    told = page(figures, rows, clips, blur, speed)
+    TABLE.write_text(told)
+    print(told)
     missing = [name for name in (*BARS, *MOST) if figures.get(name) is None]
     if missing:
         sys.exit(f"not there: {', '.join(missing)}")

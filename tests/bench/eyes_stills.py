@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from vision.core.signals import BELT_WORN, LIGHT, PHONE, SMOKING
 from vision.frames import Picture, decode_any_picture
 from vision.looking import Eyes
 from vision.training.folds import measure_auc, measure_interval
+from vision.training.tables import read_table
 from vision.training.torso_packs import is_kept_person, read_parked
 
 HERE = Path(__file__).parent
@@ -139,7 +139,7 @@ def _interval(
 def _stock_test(pack: Path) -> Iterator[Still]:
     """Pictures whose persons are all belted or all not: nobody says which of several is the driver."""
     audit = read_audit()
-    for row in _rows(pack / "index.csv"):
+    for row in read_table(pack / "index.csv"):
         if row["clean_split"] != "test":
             continue
         belt, bare = int(row["n_belt"]), int(row["n_nobelt"])
@@ -167,12 +167,7 @@ def read_audit() -> dict[tuple[str, str], dict[str, int | None]]:
     signals = {"belt": BELT_WORN, "phone": PHONE}
     states = {"worn": 1, "yes": 1, "not_worn": 0, "no": 0, "unsure": None}
     found: dict[tuple[str, str], dict[str, int | None]] = defaultdict(dict)
-    for row in _rows(HERE / "eyes_audit.csv"):
+    for row in read_table(HERE / "eyes_audit.csv"):
         if row["task"] in signals:
             found[row["pack"], row["file"]][signals[row["task"]]] = states[row["audited"]]
     return found
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))

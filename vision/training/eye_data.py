@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from vision.core.eyes import EyeContour
 from vision.eye_crops import CONTEXT, Crop, cut_eye, cut_square
 from vision.frames import Picture
 from vision.models import FaceModel, MediapipeFaces
+from vision.training.tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ MASKED = Path(__file__).with_name("masked_clips.csv")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """One eye. ``group`` is the person or cab: groups are never split between training and judging. ``mask``: worn
-    over the mouth, by ``MASKED``; nobody has looked where it is False for a source without clips."""
+    """One eye. ``group`` is the person or cab: groups are never split between training and judging. ``mask`` is of a
+    clip of ``MASKED``: of close-ups nobody knows."""
 
     source: str
     group: str
@@ -74,7 +74,7 @@ def _infrared_crops(pack: Path) -> Iterator[Example]:
 
 def _truck_cabs(pack: Path) -> Iterator[Example]:
     """Twice: as the boxes were drawn, and as the face mesh finds the same eyes, which is what it is about."""
-    faces, masked = MediapipeFaces(), {(row["cab"], row["clip"]) for row in _rows(MASKED)}
+    faces, masked = MediapipeFaces(), {(row["cab"], row["clip"]) for row in read_table(MASKED)}
     for row in _index(pack):
         clip, mask = row["clip"], (row["cab"], row["clip"]) in masked
         image = cv2.imread(str(pack / row["file"]))
@@ -114,12 +114,7 @@ def _index(pack: Path) -> list[dict[str, str]]:
     if not path.exists():
         logger.warning("%s is not there: going on without it", pack)
         return []
-    return _rows(path)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
+    return read_table(path)
 
 
 def _grey(path: Path) -> Crop:

@@ -67,7 +67,7 @@ def plain(example: Example) -> Rgb:
 
 def closer(example: Example) -> Rgb | None:
     """The closer look; None where no face was found."""
-    if np.isnan(example.mouth).any():
+    if not example.has_mouth:
         return None
     scale = CROP_PX / (WIDE_PX / WIDE_SHARE * CLOSE_SIDE)
     x, y = CROP_PX / 2 - example.mouth * scale
@@ -106,12 +106,11 @@ class Scene:
 
 def augment(example: Example, random: np.random.Generator, patches: Sequence[Patch] = ()) -> Lesson:
     """The same example, never the same twice. ``patches`` are what may be pasted into it."""
-    known_mouth = not np.isnan(example.mouth).any()
-    close = known_mouth and random.random() < CLOSE_SHARE
+    close = example.has_mouth and random.random() < CLOSE_SHARE
     scene = _move(mirror_half(example, random), random, close)
     if not close:
         _put_belt(scene, random)
-    if known_mouth:
+    if example.has_mouth:
         _put_held(scene, patches, random)
     sure = np.where(scene.places > 0, _BOX_SURENESS[:, None, None], scene.known[:, None, None]).astype(np.float32)
     return _cut_off(Lesson(scene.crop, scene.there, scene.places, sure), scene.areas, random, example.grey)

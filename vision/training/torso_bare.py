@@ -60,7 +60,7 @@ def _doubled(example: Example, crop: Rgb, half: _Half) -> Example:
 def _half(example: Example) -> _Half | None:
     """None where there is no strap, or more than one, or too little of a body beside it."""
     straps = example.boxes[example.kinds == STRAP]
-    if example.source != "truck_cabs" or len(straps) != 1 or np.isnan(example.mouth).any():
+    if example.source != "truck_cabs" or len(straps) != 1 or not example.has_mouth:
         return None
     left, _, right, _ = (float(v) for v in straps[0])
     wide = measure_shoulders(example.shoulders, WIDE_PX)

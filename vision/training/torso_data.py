@@ -52,6 +52,10 @@ class Example:
     cab: str = ""
     clip: str = ""
 
+    @property
+    def has_mouth(self) -> bool:
+        return not np.isnan(self.mouth).any()
+
 
 def read_examples(data: Path) -> list[Example]:
     """All packs under this folder. Pictures without a person are left out."""

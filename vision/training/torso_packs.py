@@ -8,7 +8,6 @@ never learn that drinking is rare outside of the one study that shows it.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from vision.frames import Rgb
 from vision.torso import KINDS
 from vision.torso_crops import Boxes
+from vision.training.tables import read_table
 
 STRAP, PHONE, CIGARETTE, CUP = range(len(KINDS))
 
@@ -136,9 +136,7 @@ def _parked(pack: Path) -> Iterator[Labelled]:
 
 def read_parked(pack: Path) -> Iterator[tuple[dict[str, str], Path]]:
     """Each picture of a known person in ``yawn_frames``, with that person's row of ``PARKED_PEOPLE``."""
-    with PARKED_PEOPLE.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
+    for row in read_table(PARKED_PEOPLE):
         for path in sorted((pack / row["folder"]).glob("*.jpg")):
             if int(row["first"]) <= int(path.stem) <= int(row["last"]):
                 yield row, path
@@ -164,8 +162,7 @@ def read_boxes(pack: Path, file: str, kind_of: dict[int, int]) -> tuple[npt.NDAr
 
 
 def read_rows(pack: Path) -> list[dict[str, str]]:
-    with (pack / "index.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return read_table(pack / "index.csv")
 
 
 def read_rgb(path: Path) -> Rgb:

