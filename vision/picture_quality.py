@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vision.core.quality import measure_quality
-from vision.core.signals import CAMERA_UNFIT, CONTRAST, LIGHT, SHARPNESS
+from vision.core.signals import CAMERA_UNFIT, CONTRAST, GLARE, LIGHT, OCCLUSION, SHARPNESS
 from vision.frames import Picture
 from vision.models import Face
 
@@ -30,5 +30,7 @@ def _measure(picture: Picture) -> dict[str, float]:
         LIGHT: quality.light,
         CONTRAST: quality.contrast,
         SHARPNESS: quality.sharpness,
+        OCCLUSION: 1 - quality.edges,
+        GLARE: quality.clipped,
         CAMERA_UNFIT: float(quality.is_unfit),
     }

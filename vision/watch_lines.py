@@ -35,7 +35,7 @@ NUMBERS = {
 }
 """Keys of a frame's line, and the signals behind them."""
 
-QUALITY = {"light": signals.LIGHT, "contrast": signals.CONTRAST, "sharpness": signals.SHARPNESS}
+QUALITY = (signals.LIGHT, signals.CONTRAST, signals.SHARPNESS, signals.OCCLUSION, signals.GLARE)
 _DIGITS = 4
 
 
@@ -65,7 +65,7 @@ class Lines:
         line: JsonObject = {"type": "frame", "source": self._name(seen), "index": seen.shot.index}
         line |= {"time": self._after(seen.shot.time_us), "time_utc": self._utc(seen.shot.time_us)}
         line |= _places(seen)
-        line["quality"] = {key: _round(look.signals.get(name)) for key, name in QUALITY.items()}
+        line["quality"] = {name: _round(look.signals.get(name)) for name in QUALITY}
         line["camera_state"] = camera_state(look.signals)
         line |= {key: _round(look.signals.get(name)) for key, name in NUMBERS.items()}
         line |= {"openness": _round(seen.openness), "perclos": _round(seen.perclos)}

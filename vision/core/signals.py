@@ -22,4 +22,6 @@ BELT_WORN, PHONE, SMOKING, DRINKING = "belt_worn", "phone", "smoking", "drinking
 LIGHT = "light"  # mean brightness of the picture, 0..1
 CONTRAST = "contrast"  # standard deviation of brightness, 0..1
 SHARPNESS = "sharpness"  # variance of the Laplacian at 320 px of width
+OCCLUSION = "occlusion"  # share of the picture's parts in which nothing shows, 0..1; up to 0.5 in a fit picture
+GLARE = "glare"  # share of the picture that is white, 0..1
 CAMERA_UNFIT = "camera_unfit"  # 1 where nobody could be judged by such a picture (covered, black, blinded), else 0

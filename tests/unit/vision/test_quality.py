@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tests.unit.vision.stories import CLIP, MAX_PIXELS
-from vision.core.quality import measure_quality
-from vision.core.signals import CAMERA_UNFIT, CONTRAST, LIGHT, SHARPNESS
+from vision.core.quality import COLUMNS, measure_quality
+from vision.core.signals import CAMERA_UNFIT, CONTRAST, GLARE, LIGHT, OCCLUSION, SHARPNESS
 from vision.frames import Picture, decode_picture
 from vision.picture_quality import PictureQuality
 
@@ -108,6 +108,24 @@ def test_numbers_are_of_the_picture_and_its_size_does_not_matter():
     for name in (LIGHT, CONTRAST):
         assert large[name] == pytest.approx(small[name], abs=0.01)
     assert large[SHARPNESS] == pytest.approx(small[SHARPNESS], rel=0.05)
+
+
+def measured(change):
+    return PictureQuality().measure([Picture(change(CAB))], [None])[0]
+
+
+def test_occlusion_is_the_part_in_which_nothing_shows():
+    before = measured(lambda rgb: rgb)[OCCLUSION]
+    assert before <= 0.5
+    for share in (0.25, 0.5, 0.75):  # the tape's own edge shows in one column of parts
+        assert share - 1 / COLUMNS <= measured(taped(share))[OCCLUSION] <= share + before, share
+    assert measured(flat(120, 3))[OCCLUSION] == 1.0
+
+
+def test_glare_is_what_is_white():
+    assert measured(lambda rgb: rgb // 2)[GLARE] == 0.0
+    assert measured(glared)[GLARE] > 0.6
+    assert measured(flat(254, 1))[GLARE] > 0.95
 
 
 def test_narrow_strip_has_a_quality_too():
