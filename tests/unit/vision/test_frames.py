@@ -10,7 +10,7 @@ from PIL import Image
 
 from infra.contracts.frames import Camera, Frame
 from vision.evidence import LONGER_SIDE_PX, Stills, media_path
-from vision.frames import Reason, UnusableFrame, decode_picture
+from vision.frames import Reason, UnusableFrame, decode_any_picture, decode_picture
 from vision.spots import ScriptedSpots
 
 MAX_PIXELS = 4_200_000
@@ -124,3 +124,11 @@ def test_stills_are_small_and_hold_nothing_but_the_picture():
         assert b"Anna" not in still.content
         assert b"secret" not in still.content
         assert len(still.content) < len(jpeg) / 3
+
+
+@pytest.mark.parametrize("size", [(33, 31), (640, 480), (2048, 2048), (2049, 2049)])
+def test_pixels_are_those_of_the_file_whatever_blocks_pillow_keeps_them_in(size):
+    noise = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    picture = decode_any_picture(encoded(Image.fromarray(noise), "PNG", compress_level=1))
+    expected = Image.fromarray(noise).reduce(picture.scale) if picture.scale > 1 else noise
+    np.testing.assert_array_equal(picture.rgb, np.asarray(expected))
