@@ -306,6 +306,8 @@ def flapping_vote() -> list[Glance]:
     [
         ("worn", lambda: belt(0, 600, 0.95), 0),
         ("put on within the time of grace", lambda: [*belt(0, 15, 0.05), *belt(15, 600, 0.95)], 0),
+        ("put on when the grace is over", lambda: [*belt(0, 20, 0.05), *belt(20, 600, 0.55)], 1),
+        ("put on a second before", lambda: [*belt(0, 19, 0.05), *belt(19, 600, 0.55)], 0),
         ("not worn", lambda: belt(0, 60, 0.05), 1),
         ("looked at every four seconds", lambda: belt(0, 120, 0.05, fps=0.25), 1),
         ("not worn in the yard", lambda: belt(0, 600, 0.05, 20 * MPH), 0),

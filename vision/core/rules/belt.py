@@ -87,7 +87,7 @@ class Belt(OneEvent[BeltState]):
             return BeltState(None, 0, None, fast, worn_since_us, state.episode)
         goes_on = state.run is not None and run.start_us == state.run.start_us
         step_us = min(sample.time_us - state.run.looked_us, LONGEST_STEP_US) if goes_on and state.run else 0
-        counted = fast and state.fast and odds > 0
+        counted = fast and state.fast and state.run is not None and state.run.last_us == state.run.looked_us
         driven_us = (state.driven_us if goes_on else 0) + step_us * counted
         last_us = sample.time_us if counted else state.last_driven_us
         return BeltState(run, driven_us, last_us, fast, None, state.episode)
