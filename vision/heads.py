@@ -8,8 +8,13 @@ from vision.models import Head
 from vision.mouth import Mouths
 from vision.picture_quality import PictureQuality
 from vision.torso import Torsos
+from vision.torso_crops import GLANCE, Views
 
 
-def default_heads() -> tuple[Head, ...]:
-    """New heads; each loads its network at its first picture, and is closed by whoever asked for it."""
-    return (EyeStates(), HeadPoses(), Mouths(), PictureQuality(), Torsos())
+def default_heads(views: Views = GLANCE) -> tuple[Head, ...]:
+    """New heads; each loads its network at its first picture, and is closed by whoever asked for it.
+
+    Args:
+        views: how torsos are looked at.
+    """
+    return (EyeStates(), HeadPoses(), Mouths(), PictureQuality(), Torsos(views))

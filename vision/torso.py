@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -21,14 +21,25 @@ from vision.core.signals import BELT_WORN, DRINKING, PHONE, SMOKING
 from vision.frames import Picture, Rgb
 from vision.models import Face
 from vision.networks import lay_planes, open_network
-from vision.torso_crops import Square, cut_torso, place_close, place_square, torso_share
+from vision.torso_crops import (
+    GLANCE,
+    Square,
+    View,
+    Views,
+    cut_torso,
+    place_close,
+    place_square,
+    place_view,
+    torso_share,
+)
 
 KINDS = ("strap", "phone", "cigarette", "cup")
 """What the network looks for; the names of its answers follow."""
 
 SIGNALS = (BELT_WORN, PHONE, SMOKING, DRINKING)
 
-_IN_BOTH = np.array([False, False, True, False])
+CLOSE_SHARES = np.array([0, 0.25, 0.5, 0], np.float32)
+"""Of the closer look in each answer. A phone may be in the lap, which it does not show."""
 
 WEIGHTS, CALIBRATION = "torso.onnx", "torso.json"
 
@@ -53,8 +64,8 @@ class Torsos:
     name = "torso"
     seldom = True
 
-    def __init__(self) -> None:
-        self._bodies = Bodies()
+    def __init__(self, views: Views = GLANCE) -> None:
+        self._bodies, self._views = Bodies(), views
 
     def measure(self, pictures: Sequence[Picture], _faces: Sequence[Face | None]) -> Sequence[Mapping[str, float]]:
         """Faces are not asked for: people are found by their bodies. Empty where nobody is found."""
@@ -72,16 +83,16 @@ class Torsos:
     def _look(self, picture: Picture, body: Body) -> Torso:
         """One picture after the other: a batch gains nothing on one core and takes its memory."""
         square = place_square(body, *_size(picture))
-        logits, cells = self._run(cut_torso(picture.rgb, square), mirrored=True)
-        if close := place_close(body, square):  # its mirror image would add .003 to the AUC
-            logits = join_looks(logits, self._run(cut_torso(picture.rgb, close), mirrored=False)[0])
+        logits, cells = self._run(picture.rgb, square, self._views.wide)
+        if close := place_close(body, square):
+            logits = join_looks(logits, self._run(picture.rgb, close, self._views.close)[0])
         return self._answer(body, picture, square, logits, cells)
 
-    def _run(self, crop: Rgb, mirrored: bool) -> tuple[Floats, Floats]:
-        """Logits, with those of the mirror image, a driver on the other side, the mean of both; and cells."""
-        planes = lay_planes(crop)
-        asked = [planes, planes[:, :, ::-1]] if mirrored else [planes]
-        logits, cells = self._network.run(None, {"crops": np.stack(asked)})
+    def _run(self, rgb: Rgb, square: Square, views: Sequence[View]) -> tuple[Floats, Floats]:
+        """Logits, of all views the mean; cells of the first."""
+        cut = cache(lambda place: lay_planes(cut_torso(rgb, place)))  # once for a view and its mirror image
+        crops = [cut(place_view(square, view))[:, :, :: -1 if view.mirrored else 1] for view in views]
+        logits, cells = self._network.run(None, {"crops": np.stack(crops)})
         return logits.mean(axis=0), cells[0]
 
     def _answer(self, body: Body, picture: Picture, square: Square, logits: Floats, cells: Floats) -> Torso:
@@ -90,7 +101,7 @@ class Torsos:
         named = dict(zip(SIGNALS, map(float, calibrated), strict=True))
         if share < self._calibration.least_chest_share:
             del named[BELT_WORN]
-        return Torso(body, share, named, _find_boxes(cells, square))
+        return Torso(body, share, named, _find_boxes(cells, place_view(square, self._views.wide[0])))
 
     @cached_property
     def _network(self) -> Any:
@@ -114,9 +125,8 @@ class Calibration:
 
 
 def join_looks(wide: Floats, close: Floats) -> Floats:
-    """Logits (..., kinds) of both looks as one answer: of cigarettes the mean. All else is told from farther away:
-    a phone may be in the lap."""
-    return np.where(_IN_BOTH, (wide + close) / 2, wide)
+    """Logits (..., kinds) of both looks as one answer."""
+    return wide + CLOSE_SHARES * (close - wide)
 
 
 def read_calibration() -> Calibration:

@@ -7,7 +7,7 @@ it can; what lies outside is grey.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -55,6 +55,36 @@ class Square:
     top: float
     side: float
     shoulders_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A look at a square: its side so much longer, moved by so many of its sides, and perhaps mirrored, as if the
+    driver sat on the other side."""
+
+    share: float = 1.0
+    right: float = 0.0
+    down: float = 0.0
+    mirrored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """How one picture is looked at: the mean of the looks at the square, and of the closer ones."""
+
+    wide: tuple[View, ...]
+    close: tuple[View, ...]
+
+
+GLANCE = Views((View(), View(mirrored=True)), (View(),))
+"""For pictures of a stream, of which more come."""
+
+STUDY = Views(
+    (View(), View(right=-0.06, mirrored=True), View(right=0.06), View(down=-0.06, mirrored=True), View(down=0.06)),
+    (View(), View(0.8, mirrored=True), View(1.25)),
+)
+"""For a picture that is all there is: on people and cabs never trained on belts, phones and cigarettes are told better
+(AUCs rise by up to .01), in twice the time. Twice as many views gained nothing more."""
 
 
 def place_square(body: Body, width: int, height: int) -> Square:
@@ -115,6 +145,12 @@ def cut_torso(rgb: Rgb, square: Square, px: int = CROP_PX) -> Rgb:
     matrix = np.array([[scale * step, 0, (left - square.left) * scale], [0, scale * step, (top - square.top) * scale]])
     crop = cv2.warpAffine(source, matrix, (px, px), flags=cv2.INTER_LINEAR, borderValue=(FILL,) * 3)
     return np.asarray(crop, np.uint8)
+
+
+def place_view(square: Square, view: View) -> Square:
+    """What this view shows, mirrored or not."""
+    left, top = square.left + view.right * square.side, square.top + view.down * square.side
+    return widen(replace(square, left=left, top=top), view.share)
 
 
 def _thin_out(rgb: Rgb, square: Square, step: int) -> tuple[Rgb, int, int, int]:

@@ -22,6 +22,7 @@ from vision.models import Head, MediapipeFaces
 from vision.posting import Poster
 from vision.sender import Addressee, open_sender, open_sender_outbox
 from vision.sources import PICTURES, Shot, Source, SourceError, open_folder, open_pictures
+from vision.torso_crops import GLANCE, STUDY
 from vision.watch_lines import Lines, posted_line
 from vision.watch_page import Page, show_posted, show_summary
 from vision.watch_summary import Summary
@@ -106,7 +107,8 @@ def watch(
     """
     opened = open_source(source, fps, stills)
     to = _addressee(opened, Addressee(source, post.rstrip("/"), token, vehicle or None, driver or None, start))
-    heads, speed_mps = default_heads(), None if speed is None else speed / 3.6
+    heads = default_heads(STUDY if opened.kind == "pictures" else GLANCE)
+    speed_mps = None if speed is None else speed / 3.6
     summary, interrupted = Summary(opened, speed_mps), False
     with ExitStack() as stack:
         eyes = stack.enter_context(closing(Eyes(MediapipeFaces(), heads)))

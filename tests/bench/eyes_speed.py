@@ -81,7 +81,6 @@ def _measure(jpegs: Sequence[bytes]) -> dict[str, object]:
     return {
         "frames": len(jpegs),
         "torso_looks_a_second": FPS / SELDOM,
-        "torso_in_default_heads": any(head.name == "torso" for head in heads),
         "frames_per_s_core": round(len(jpegs) / best, 1),
         "ms_a_frame": round(1000 * best / len(jpegs), 3),
         "bare_ms_a_frame": {name: round(ms, 3) for name, ms in bare.items()},

@@ -9,6 +9,7 @@ import pytest
 from vision.core.signals import BELT_WORN
 from vision.frames import Picture, decode_picture
 from vision.torso import SIGNALS, Torsos, join_looks
+from vision.torso_crops import STUDY
 
 ALL = sorted(Path("infra/demo/omaha-31/frames").glob("*.jpg"))
 FRAMES = ALL[:40:8]
@@ -66,12 +67,25 @@ def test_chest_out_of_the_picture_says_nothing_of_the_belt(torsos, pictures):
     assert BELT_WORN not in cut.probabilities
 
 
-def test_cigarettes_are_looked_at_twice_and_all_else_once():
+def test_phones_and_cigarettes_are_told_from_closer_too():
     wide, close = np.array([[1.0, 2.0, 3.0, 4.0]]), np.array([[9.0, 0.0, 5.0, 9.0]])
-    assert join_looks(wide, close).tolist() == [[1.0, 2.0, 4.0, 4.0]]
+    assert join_looks(wide, close).tolist() == [[1.0, 1.5, 4.0, 4.0]]
 
 
 def test_one_after_the_other_or_together_is_the_same(torsos, pictures):
     together = torsos.measure(pictures, [None] * len(pictures))
     alone = [torsos.measure([picture], [None])[0] for picture in pictures]
     assert together == alone
+
+
+def test_a_studied_picture_says_the_same_more_steadily(torsos):
+    """Of pictures a second apart, in which nothing changes but the driver's pose."""
+    pictures = [decode_picture(path.read_bytes(), 10**7) for path in ALL[130::3]]
+    studied = Torsos(STUDY)
+    glanced, said = (
+        [n[BELT_WORN] for n in head.measure(pictures, [None] * len(pictures))] for head in (torsos, studied)
+    )
+    studied.close()
+    glanced, said = (np.log(np.divide(one, np.subtract(1, one))) for one in (glanced, said))
+    assert np.abs(glanced - said).mean() < 1.0
+    assert np.abs(np.diff(said)).mean() < np.abs(np.diff(glanced)).mean()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from vision.frames import Rgb
 from vision.torso import KINDS
-from vision.torso_crops import CLOSE_SIDE, CROP_PX, FILL
+from vision.torso_crops import CLOSE_SIDE, CROP_PX, FILL, SIDE_IN_SHOULDERS, Square, View, cut_torso, place_view
 from vision.training.torso_bare import mirror_half
 from vision.training.torso_data import WIDE_PX, WIDE_SHARE, Example
 from vision.training.torso_held import Patch, choose_place, paint_cigarette, paste
@@ -21,9 +21,16 @@ from vision.training.torso_paint import find_content, measure_shoulders, paint_b
 
 PAINTED_SHARE = 0.5
 OTHER_SHARE = 0.3
-PASTED_SHARE = 0.25
-LIT_SHARE = 0.2
-GREY_SHARE = 0.4
+PASTED_SHARE = 0.3
+LIT_SHARE = 0.25
+HELD_SHARE = 0.35
+"""Of painted cigarettes, those somewhere near the face or chest rather than at the lips."""
+
+GREY_SHARE = 0.5
+BARS_SHARE = 0.2
+MOST_BAR = 0.14
+"""Of the picture's height, black above and below, where recorders print the time."""
+
 CUT_SHARE, HIDDEN_SHARE = 0.2, 0.3
 CLOSE_SHARE = 0.35
 """Of lessons, the closer look at head and hands: see ``vision.torso_crops.place_close``."""
@@ -57,22 +64,21 @@ class Lesson:
     weights: Maps
 
 
-def plain(example: Example) -> Rgb:
+def plain(example: Example, view: View) -> Rgb:
     """The crop as it is looked at in service."""
-    px = round(WIDE_PX / WIDE_SHARE)
-    start = (WIDE_PX - px) // 2
-    inner = example.crop[start : start + px, start : start + px]
-    return np.asarray(cv2.resize(inner, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA), np.uint8)
+    side = WIDE_PX / WIDE_SHARE
+    return _see(example, np.full(2, WIDE_PX / 2, np.float32), side, view)
 
 
-def closer(example: Example) -> Rgb | None:
-    """The closer look; None where no face was found."""
-    if not example.has_mouth:
-        return None
-    scale = CROP_PX / (WIDE_PX / WIDE_SHARE * CLOSE_SIDE)
-    x, y = CROP_PX / 2 - example.mouth * scale
-    matrix = np.array([[scale, 0, x], [0, scale, y]])
-    return np.asarray(cv2.warpAffine(example.crop, matrix, (CROP_PX, CROP_PX), borderValue=(FILL,) * 3), np.uint8)
+def closer(example: Example, view: View) -> Rgb:
+    """The closer look at somebody whose mouth was found."""
+    return _see(example, example.mouth, WIDE_PX / WIDE_SHARE * CLOSE_SIDE, view)
+
+
+def _see(example: Example, middle: Maps, side: float, view: View) -> Rgb:
+    left, top = (middle - side / 2).tolist()
+    crop = cut_torso(example.crop, place_view(Square(left, top, side, side / SIDE_IN_SHOULDERS), view))
+    return crop[:, ::-1] if view.mirrored else crop
 
 
 @dataclass(eq=False)
@@ -112,6 +118,8 @@ def augment(example: Example, random: np.random.Generator, patches: Sequence[Pat
         _put_belt(scene, random)
     if example.has_mouth:
         _put_held(scene, patches, random)
+    if random.random() < BARS_SHARE:
+        _cover(scene, random)
     sure = np.where(scene.places > 0, _BOX_SURENESS[:, None, None], scene.known[:, None, None]).astype(np.float32)
     return _cut_off(Lesson(scene.crop, scene.there, scene.places, sure), scene.areas, random, example.grey)
 
@@ -150,8 +158,21 @@ def _put_held(scene: Scene, patches: Sequence[Patch], random: np.random.Generato
     if patches and scene.is_without(PHONE) and random.random() < PASTED_SHARE:
         _paste(scene, patches[random.integers(len(patches))], random)
     if scene.is_without(CIGARETTE) and random.random() < LIT_SHARE:
-        scene.crop, box = paint_cigarette(scene.crop, scene.mouth, scene.wide, random, scene.grey, scene.content)
+        held = random.random() < HELD_SHARE
+        place = choose_place(scene.mouth, scene.wide, random) if held else scene.mouth
+        scene.crop, box = paint_cigarette(scene.crop, place, scene.wide, random, scene.grey, scene.content)
         scene.put(CIGARETTE, _fill(box))
+
+
+def _cover(scene: Scene, random: np.random.Generator) -> None:
+    """Bars at the upper and lower edge of the picture; what lies under them is not seen."""
+    inside = scene.content > 0.5
+    rows = np.flatnonzero(inside.any(axis=1))
+    above, below = (random.uniform(0, MOST_BAR, 2) * len(rows)).astype(int)
+    barred = np.concatenate([rows[:above], rows[len(rows) - below :]])
+    scene.crop = scene.crop.copy()
+    scene.crop[barred] *= ~inside[barred][..., None]
+    scene.places[:, barred] = 0
 
 
 def _paste(scene: Scene, patch: Patch, random: np.random.Generator) -> None:
@@ -234,7 +255,7 @@ def _matrix(random: np.random.Generator, mouth: Maps | None) -> npt.NDArray[np.f
 def _spoil(crop: Rgb, random: np.random.Generator, grey: bool) -> Rgb:
     """As cheap, old, night and infrared cameras do."""
     if grey or random.random() < GREY_SHARE:
-        crop = _to_grey(crop)
+        crop = _to_grey(crop) if grey else _to_infrared(crop, random)
         crop = _vignette(crop, random) if random.random() < 0.4 else crop
     crop = _light(crop, random)
     if random.random() < 0.3:
@@ -246,6 +267,13 @@ def _spoil(crop: Rgb, random: np.random.Generator, grey: bool) -> Rgb:
 
 def _to_grey(rgb: Rgb) -> Rgb:
     return np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+
+
+def _to_infrared(rgb: Rgb, random: np.random.Generator) -> Rgb:
+    """Grey, mostly of the red: skin is bright in infrared, and what is blue dark."""
+    shares = random.uniform((0.2, 0.0, -0.5), (1.3, 0.8, 0.3))
+    flat = np.clip(rgb.astype(np.float32) @ (shares / max(shares.sum(), 0.3)).astype(np.float32), 0, 255)
+    return np.repeat(flat.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def _light(crop: Rgb, random: np.random.Generator) -> Rgb:

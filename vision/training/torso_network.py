@@ -31,7 +31,9 @@ from vision.training.torso_packs import There
 Floats = npt.NDArray[np.float32]
 
 BATCH = 32
-RATE, HEAD_RATE = 1e-3, 4e-3
+RATES = (1e-3, 4e-3)
+"""Of what was learned before, and of the heads."""
+
 WARM_UP = 0.08
 SMOOTHING = 0.03
 MEMORY = 0.99
@@ -54,6 +56,7 @@ class Course:
     weights: Floats
     steps: int
     seed: int = 0
+    rates: tuple[float, float] = RATES
 
 
 class TorsoNetwork(nn.Module):  # type: ignore[misc]  # torch is not there where types are checked
@@ -119,7 +122,7 @@ def train(network: TorsoNetwork, course: Course, tell: Callable[[int, float], No
     network.to(device, memory_format=torch.channels_last).train()
     kept = copy.deepcopy(network)
     kept.eval()
-    groups = _groups(network)
+    groups = _groups(network, *course.rates)
     optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99))
     rates = [group["lr"] for group in groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rates, total_steps=course.steps, pct_start=WARM_UP)
@@ -179,24 +182,20 @@ def measure_loss(whole: Tensor, cells: Tensor, lessons: Sequence[Lesson]) -> Ten
     )
 
 
-def predict(network: TorsoNetwork, crops: Sequence[Rgb], mirrored: bool = True) -> Floats:
-    """(n, kinds) logits; ``mirrored``, of each crop and its mirror image the mean."""
-    found = []
+def predict(network: TorsoNetwork, crops: Sequence[Rgb]) -> Floats:
+    """(n, kinds) logits."""
     with torch.no_grad():
-        for start in range(0, len(crops), 32):
-            batch = _tensor(crops[start : start + 32])
-            logits = network(batch)[0]
-            found.append((logits + network(batch.flip(3))[0]) / 2 if mirrored else logits)
+        found = [network(_tensor(crops[start : start + 32]))[0] for start in range(0, len(crops), 32)]
     return torch.cat(found).numpy() if found else np.zeros((0, len(KINDS)), np.float32)
 
 
-def _groups(network: TorsoNetwork) -> list[dict[str, Any]]:
+def _groups(network: TorsoNetwork, rate: float, head_rate: float) -> list[dict[str, Any]]:
     """Fresh heads learn faster than what was trained before; biases and norms do not decay."""
     groups = []
-    for part, rate in ((network.layers, RATE), (network.cells, HEAD_RATE), (network.whole, HEAD_RATE)):
+    for part, pace in ((network.layers, rate), (network.cells, head_rate), (network.whole, head_rate)):
         learning = [p for p in part.parameters() if p.requires_grad]
-        groups.append({"params": [p for p in learning if p.ndim > 1], "lr": rate, "weight_decay": 0.02})
-        groups.append({"params": [p for p in learning if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
+        groups.append({"params": [p for p in learning if p.ndim > 1], "lr": pace, "weight_decay": 0.02})
+        groups.append({"params": [p for p in learning if p.ndim <= 1], "lr": pace, "weight_decay": 0.0})
     return groups
 
 

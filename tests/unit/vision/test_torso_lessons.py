@@ -9,9 +9,10 @@ import pytest
 from tests.unit.vision.stories import CLIP
 from vision.bodies import Bodies
 from vision.frames import Picture
-from vision.torso_crops import cut_torso, place_close, place_square
+from vision.torso import KINDS, Torsos
+from vision.torso_crops import GLANCE, STUDY
 from vision.training import torso_augment
-from vision.training.torso_augment import augment, closer
+from vision.training.torso_augment import CELLS, augment, closer, plain
 from vision.training.torso_bare import mirror_half
 from vision.training.torso_data import WIDE_PX, cut_examples
 from vision.training.torso_folds import BARE_CAB, is_test, weigh
@@ -58,13 +59,26 @@ def test_a_closer_look_says_nothing_of_belts_nor_of_what_may_lie_outside_of_it(b
     assert all(lesson.places[CIGARETTE].any() for lesson in smoking)
 
 
-def test_the_closer_look_is_the_same_in_training_as_in_service(bare):
-    picture = Picture(read_rgb(CLIP / "000160.jpg"))
-    body = Bodies().find_driver(picture)
-    height, width = picture.rgb.shape[:2]
-    there = cut_torso(picture.rgb, place_close(body, place_square(body, width, height)))
-    assert np.abs(closer(bare).astype(int) - there).mean() < 3
-    assert closer(replace(bare, mouth=np.full(2, np.nan, np.float32))) is None
+class Asked:
+    """In the torso network's place: keeps what it is asked."""
+
+    def __init__(self):
+        self.crops = []
+
+    def run(self, _outputs, inputs):
+        self.crops += list(inputs["crops"])
+        return np.zeros((len(inputs["crops"]), len(KINDS))), np.zeros((len(inputs["crops"]), len(KINDS), CELLS, CELLS))
+
+
+@pytest.mark.parametrize("views", [GLANCE, STUDY])
+def test_every_view_is_the_same_in_training_as_in_service(bare, views):
+    torsos, asked = Torsos(views), Asked()
+    torsos.__dict__["_network"] = asked
+    torsos.look([Picture(read_rgb(CLIP / "000160.jpg"))])
+    learned = [plain(bare, view) for view in views.wide] + [closer(bare, view) for view in views.close]
+    assert len(asked.crops) == len(learned)
+    for there, here in zip(asked.crops, learned, strict=True):
+        assert np.abs(there - here.transpose(2, 0, 1) / 255).mean() < 3 / 255
 
 
 def test_a_pasted_piece_of_something_else_is_no_phone(bare):
@@ -135,3 +149,25 @@ def test_a_strap_of_which_hardly_anything_is_left_teaches_nothing_about_belts(ba
     sliver = replace(sliver, source="strap_web", boxes=np.array([(200, 214, 216, 230)], np.float32))
     seen = {int(augment(sliver, np.random.default_rng(seed)).there[STRAP]) for seed in range(12)}
     assert YES not in seen
+
+
+def test_bars_hide_what_lies_under_them_and_nothing_beside_the_picture(bare, monkeypatch):
+    monkeypatch.setattr(torso_augment, "MOST_BAR", 0.4)
+    scene = torso_augment._move(bare, np.random.default_rng(3), close=False)
+    scene.crop, scene.content = np.full_like(scene.crop, 90), np.ones_like(scene.content)
+    scene.content[:, :50] = 0
+    scene.places[PHONE] = 1
+    torso_augment._cover(scene, np.random.default_rng(5))
+    black = (scene.crop == 0).all(axis=2)
+    rows = black[:, 50:].all(axis=1)
+    assert 0 < rows.sum() < 0.8 * len(rows)
+    assert not black[:, :50].any()
+    assert not scene.places[PHONE][rows].any()
+    assert scene.places[PHONE][~rows].all()
+
+
+def test_colours_made_infrared_are_grey_and_mostly_of_the_red():
+    red, blue = (np.full((8, 8, 3), colour, np.uint8) for colour in ((200, 60, 60), (60, 60, 200)))
+    lit = [[torso_augment._to_infrared(rgb, np.random.default_rng(seed)) for rgb in (red, blue)] for seed in range(40)]
+    assert all((grey == grey[..., :1]).all() for pair in lit for grey in pair)
+    assert np.mean([skin.mean() > cloth.mean() for skin, cloth in lit]) > 0.9

@@ -19,6 +19,7 @@ from vision.frames import Picture
 from vision.looking import Eyes
 from vision.models import MediapipeFaces, ScriptedFaces
 from vision.sources import SourceError, Unreadable, open_folder, open_pictures
+from vision.torso_crops import GLANCE, STUDY
 from vision.videos import open_camera, open_video
 from vision.watch_page import Page, show_summary
 from vision.watch_summary import Summary
@@ -32,7 +33,7 @@ DRIVE = CLIP.parent
 def scripted(monkeypatch):
     """The command with faces read from drawn pictures, and no heads."""
     monkeypatch.setattr(command, "MediapipeFaces", ScriptedFaces)
-    monkeypatch.setattr(command, "default_heads", lambda: ())
+    monkeypatch.setattr(command, "default_heads", lambda _views: ())
 
 
 def write(folder, names, level=WIDE):
@@ -105,6 +106,16 @@ def test_recorded_drive_brings_its_times_and_speeds():
     assert (source.kind, source.count) == ("drive", 235)
     assert all(shot.speed_mps > 0 for shot in shots)
     assert shots[1].time_us - shots[0].time_us == pytest.approx(333_333, abs=2)
+
+
+def test_stills_are_studied_and_streams_glanced_at(scripted, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(command, "default_heads", lambda views: asked.append(views) or ())
+    folder = write(tmp_path / "frames", ["0.jpg", "1.jpg"])
+    lines(folder, "--stills")
+    lines(folder / "0.jpg")
+    lines(folder, "--fps", "1")
+    assert asked == [STUDY, STUDY, GLANCE]
 
 
 def test_stills_are_all_pictures_below_a_folder(tmp_path):

@@ -25,7 +25,7 @@ START_MS = 1_795_244_400_000
 def device(monkeypatch, tmp_path):
     """Faces read from drawn pictures, a data folder and a token of its own, and no long waits."""
     monkeypatch.setattr(command, "MediapipeFaces", ScriptedFaces)
-    monkeypatch.setattr(command, "default_heads", lambda: ())
+    monkeypatch.setattr(command, "default_heads", lambda _views: ())
     monkeypatch.setattr(line, "FIRST_WAIT_S", 0.001)
     monkeypatch.setenv("RUMBLESTRIP_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("RUMBLESTRIP_REPLAY_TOKEN", "rs_token")
