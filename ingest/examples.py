@@ -68,6 +68,8 @@ OBSERVATIONS_BODY: dict[str, Any] = {
         "light": [0.41, 0.41, 0.40],
         "contrast": [0.22, 0.22, 0.21],
         "sharpness": [310.5, 305.2, 298.0],
+        "occlusion": [0.10, 0.10, 0.13],
+        "glare": [0.02, 0.02, 0.02],
         "camera_unfit": [0, 0, 0],
     },
 }

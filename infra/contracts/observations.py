@@ -42,6 +42,8 @@ class ObservationSamples:
     light: Float64
     contrast: Float64
     sharpness: Float64
+    occlusion: Float64
+    glare: Float64
     camera_unfit: Float64
 
     def __len__(self) -> int:

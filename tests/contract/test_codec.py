@@ -162,8 +162,10 @@ def test_telemetry_of_version_1_decodes_for_ever():
     same_batch(codec.decode((PAYLOADS / "telemetry_1.bin").read_bytes()), TELEMETRY)
 
 
-def test_observations_of_version_1_decode_for_ever():
-    same_batch(codec.decode((PAYLOADS / "observations_1.bin").read_bytes()), OBSERVATIONS)
+def test_observations_of_version_1_decode_for_ever_and_what_came_later_is_unknown():
+    unknown = _column([np.nan, np.nan], "f8")
+    samples = replace(OBSERVATIONS.samples, occlusion=unknown, glare=unknown)
+    same_batch(codec.decode((PAYLOADS / "observations_1.bin").read_bytes()), replace(OBSERVATIONS, samples=samples))
 
 
 def test_unknown_columns_are_passed_over_and_missing_optional_ones_are_unknown():

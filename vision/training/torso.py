@@ -3,7 +3,7 @@
     python -m vision.training.torso --data ../shared/data/cab
 
 Needs the extra ``training``. First without some cabs and people, to be judged on these; then on with everything but
-the stock photos' test split, on which the network that ships is judged. Both answers together calibrate it. About three
+the stock photos' test split, on which the network that ships is judged. Both answers together calibrate it. About four
 hours on two cores. What is in ``--out`` already is not trained again.
 """
 
