@@ -189,13 +189,13 @@ def predict(network: TorsoNetwork, crops: Sequence[Rgb]) -> Floats:
     return torch.cat(found).numpy() if found else np.zeros((0, len(KINDS)), np.float32)
 
 
-def _groups(network: TorsoNetwork, rate: float, head_rate: float) -> list[dict[str, Any]]:
+def _groups(network: TorsoNetwork, learned_rate: float, head_rate: float) -> list[dict[str, Any]]:
     """Fresh heads learn faster than what was trained before; biases and norms do not decay."""
     groups = []
-    for part, pace in ((network.layers, rate), (network.cells, head_rate), (network.whole, head_rate)):
+    for part, rate in ((network.layers, learned_rate), (network.cells, head_rate), (network.whole, head_rate)):
         learning = [p for p in part.parameters() if p.requires_grad]
-        groups.append({"params": [p for p in learning if p.ndim > 1], "lr": pace, "weight_decay": 0.02})
-        groups.append({"params": [p for p in learning if p.ndim <= 1], "lr": pace, "weight_decay": 0.0})
+        groups.append({"params": [p for p in learning if p.ndim > 1], "lr": rate, "weight_decay": 0.02})
+        groups.append({"params": [p for p in learning if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
     return groups
 
 

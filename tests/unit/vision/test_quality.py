@@ -84,19 +84,18 @@ FIT = [
 ]
 
 
-def unfit(change):
-    (numbers,) = PictureQuality().measure([Picture(change(CAB))], [None])
-    return numbers[CAMERA_UNFIT]
+def measured(change):
+    return PictureQuality().measure([Picture(change(CAB))], [None])[0]
 
 
 @pytest.mark.parametrize(("name", "change"), UNFIT, ids=[name for name, _ in UNFIT])
 def test_camera_is_unfit(name, change):
-    assert unfit(change) == 1.0, name
+    assert measured(change)[CAMERA_UNFIT] == 1.0, name
 
 
 @pytest.mark.parametrize(("name", "change"), FIT, ids=[name for name, _ in FIT])
 def test_camera_is_fit(name, change):
-    assert unfit(change) == 0.0, name
+    assert measured(change)[CAMERA_UNFIT] == 0.0, name
 
 
 def test_numbers_are_of_the_picture_and_its_size_does_not_matter():
@@ -108,10 +107,6 @@ def test_numbers_are_of_the_picture_and_its_size_does_not_matter():
     for name in (LIGHT, CONTRAST):
         assert large[name] == pytest.approx(small[name], abs=0.01)
     assert large[SHARPNESS] == pytest.approx(small[SHARPNESS], rel=0.05)
-
-
-def measured(change):
-    return PictureQuality().measure([Picture(change(CAB))], [None])[0]
 
 
 def test_occlusion_is_the_part_in_which_nothing_shows():
