@@ -1,10 +1,12 @@
 """Faces found for blurring."""
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.unit.vision.stories import CLIP
-from vision.bodies import Bodies, Body
+from vision import bodies
+from vision.bodies import NOSE, Bodies, Body
 from vision.frames import Picture
 from vision.models import MediapipeFaces
 from vision.spots import FaceSpots, find_head
@@ -37,15 +39,26 @@ def test_a_back_has_no_face():
 
 
 def test_everybody_is_found_once_and_the_driver_among_them():
-    bodies, rgb = Bodies(), read_rgb(CLIP / "000160.jpg")
+    found, rgb = Bodies(), read_rgb(CLIP / "000160.jpg")
     two = Picture(np.ascontiguousarray(np.hstack([rgb, rgb[:, ::-1]])))
-    everybody = bodies.find_all(two)
+    everybody = found.find_all(two)
     assert len(everybody) == 2
     assert sorted(np.mean(body.box[[0, 2]]) > rgb.shape[1] for body in everybody) == [False, True]
-    driver = bodies.find_driver(two)
+    driver = found.find_driver(two)
     assert any((body.box == driver.box).all() for body in everybody)
-    assert bodies.find_all(Picture(np.full((240, 320, 3), 114, np.uint8))) == []
-    bodies.close()
+    nobody = Picture(np.full((240, 320, 3), 114, np.uint8))
+    assert (found.find_all(nobody), found.find_driver(nobody)) == ([], None)
+    found.close()
+
+
+def test_a_driver_whom_the_first_look_misses_is_found_by_another(monkeypatch):
+    found, rgb = Bodies(), read_rgb(CLIP / "000160.jpg")
+    tiny = cv2.resize(rgb, None, fx=0.12, fy=0.12, interpolation=cv2.INTER_AREA)
+    body = found.find_driver(Picture(tiny))
+    assert abs(body.find(NOSE)[0] / 0.12 - found.find_driver(Picture(rgb)).find(NOSE)[0]).max() < 30
+    monkeypatch.setattr(bodies, "MORE_SIDES_PX", ())
+    assert found.find_driver(Picture(tiny)) is None
+    found.close()
 
 
 @pytest.mark.parametrize("turned", ["as it is", "in half as many pixels, dark"])
