@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vision.core.cadence import SELDOM
 from vision.core.eyes import EyeContour
 from vision.core.seat import Box
+from vision.core.signals import BELT_WORN, CAMERA_UNFIT
 from vision.eye_crops import CONTEXT
 from vision.frames import Picture
 from vision.looking import Eyes
@@ -26,6 +28,16 @@ _EYE_HEAD = "eyes"
 
 def is_small(picture: Picture) -> bool:
     return max(picture.rgb.shape[:2]) <= SMALL_PX
+
+
+def may_be_eye(picture: Picture, numbers: Mapping[str, float]) -> bool:
+    """Of a picture without a face. One that shows a chest, of which something is said of the belt, is a cab's."""
+    return is_small(picture) and BELT_WORN not in numbers
+
+
+def leave_out_cab(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Without what is meant of a driver in a cab: an eye holds no phone, and needs no edges all over the picture."""
+    return {name: value for name, value in numbers.items() if name not in SELDOM and name != CAMERA_UNFIT}
 
 
 def doubt_faces(pictures: Sequence[Picture], faces: Sequence[Face | None], eyes: Eyes) -> list[Face | None]:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 Rgb = npt.NDArray[np.uint8]
 """(height, width, 3)"""
@@ -39,6 +39,8 @@ _ONE_BLOCK = 1 << 24
 
 _JPEG_START = b"\xff\xd8\xff"
 _ON_DISK = ("JPEG", "PNG", "WEBP", "BMP")
+_ASIDE = range(5, 9)  # orientations of EXIF in which width and height are swapped
+_OTHER_KINDS = ((b"GIF8", "a GIF"), (b"II*", "a TIFF"), (b"MM", "a TIFF"), (b"<", "HTML or XML"), (b"%PDF", "a PDF"))
 _DEEP = {"I;16": 1 / 256, "I;16B": 1 / 256, "I": 1 / 256, "F": 1.0}  # grey beyond 8 bits, to 0..255
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, KeyError, ZeroDivisionError, struct.error)
 
@@ -65,10 +67,18 @@ class UnusableFrame(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Upright pixels. ``scale`` is stored pixels per decoded pixel: 1, 2, 4 or 8."""
+    """Upright pixels. ``scale`` is stored pixels per decoded pixel: 1, 2, 4 or 8, of which the last may be in part;
+    ``stored`` the upright width and height before, where that is not 1."""
 
     rgb: Rgb
     scale: int = 1
+    stored: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as stored, upright."""
+        height, width = self.rgb.shape[:2]
+        return self.stored or (width, height)
 
     @cached_property
     def grey(self) -> npt.NDArray[np.uint8]:
@@ -105,20 +115,23 @@ def decode_any_picture(content: bytes, max_pixels: int = MOST_PIXELS_ON_DISK) ->
 def shrink(rgb: Rgb) -> Picture:
     """Pixels that came decoded (video), halved as ``decode_picture`` halves a JPEG."""
     scale = _reduction(max(rgb.shape[:2]))
-    return Picture(rgb if scale == 1 else np.ascontiguousarray(_halved(rgb, scale)), scale)
+    if scale == 1:
+        return Picture(rgb)
+    return Picture(np.ascontiguousarray(_halved(rgb, scale)), scale, (rgb.shape[1], rgb.shape[0]))
 
 
 def _decoded(image: Image.Image) -> Picture:
     """Raises UnusableFrame where the picture is cut short or damaged."""
-    scale = _reduction(max(image.size))
+    scale, (width, height) = _reduction(max(image.size)), image.size
     image.draft("RGB", (image.width // scale, image.height // scale))  # does nothing but for JPEG
     try:
+        aside = scale > 1 and image.getexif().get(ExifTags.Base.Orientation, 1) in _ASIDE
         rgb = _pixels(_upright(_shallow(image)))
     except _BROKEN as error:
         raise UnusableFrame(Reason.BROKEN, str(error)[:200]) from error
     if max(rgb.shape[:2]) // scale >= ENOUGH_PX:  # was not drafted
         rgb = _halved(rgb, scale)
-    return Picture(rgb, scale)
+    return Picture(rgb, scale, ((height, width) if aside else (width, height)) if scale > 1 else None)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -160,11 +173,17 @@ def _opened(content: bytes, formats: tuple[str, ...]) -> Image.Image:
     except UnidentifiedImageError as error:
         known = content.startswith(_JPEG_START) or len(formats) == 1
         reason = Reason.BROKEN if known else Reason.UNKNOWN_FORMAT
-        raise UnusableFrame(
-            reason, f"begins with {content[:8].hex(' ')}, and is none of {', '.join(formats)}"
-        ) from error
+        detail = f"{_kind(content)}, and none of {', '.join(formats)}: convert it"
+        raise UnusableFrame(reason, detail) from error
     except _BROKEN as error:
         raise UnusableFrame(Reason.BROKEN, str(error)[:200]) from error
+
+
+def _kind(content: bytes) -> str:
+    if content[4:8] == b"ftyp":
+        return "a HEIC, AVIF or video"
+    named = (kind for start, kind in _OTHER_KINDS if content.startswith(start))
+    return next(named, f"begins with {content[:8].hex(' ')}")
 
 
 def _check_size(image: Image.Image, max_pixels: int, smallest_px: int) -> None:

@@ -43,9 +43,9 @@ class Overlay:
     """Writes the video while pictures come. Use as a context: it is whole only after its end, also after Ctrl-C."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(path), "w", format="mp4")
+        self._path, self._part = path, path.with_name(f".{path.name}.part")
+        self._container = av.open(str(self._part), "w", format="mp4")
         self._stream: av.VideoStream | None = None
         self._size = (0, 0)
         self._first_us: int | None = None
@@ -60,7 +60,9 @@ class Overlay:
             self._container.mux(self._stream.encode())
         self._container.close()
         if self._stream is None:  # nothing was drawn
-            self._path.unlink(missing_ok=True)
+            self._part.unlink(missing_ok=True)
+        else:
+            self._part.replace(self._path)
 
     def add(self, told: Told) -> None:
         if isinstance(told, Happened):

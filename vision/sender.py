@@ -54,7 +54,7 @@ def open_sender(source: Source, to: Addressee, speed_mps: float | None, data_dir
     if begin_us is None and not source.since_1970:
         raise SourceError(f"{to.source} does not say when it was recorded: add --start 2026-11-21T08:00:00+01:00")
     path = Path(to.source)
-    key = f"{path.absolute()}|{path.stat().st_mtime_ns}|{source.rate_hz}|{begin_us}"
+    key = f"{path.absolute()}|{path.stat().st_mtime_ns if path.exists() else 0}|{source.rate_hz}|{begin_us}"
     return replace(plain, journal=open_journal_of(data_dir / "watch", path.stem, key, to.digest, 0, "watch"))
 
 

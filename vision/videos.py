@@ -1,154 +1,119 @@
-"""Pictures of a video file or of a camera, with their times."""
+"""Pictures of a video file, with the times of its container."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
+import av
 import cv2
+import numpy as np
 
-from infra.clock import Clock
-from vision.frames import Rgb, shrink
+from vision.frames import Picture, Rgb, shrink
 from vision.sources import Shot, Source, SourceError, Unreadable
 
-WAITING = 4
-"""Pictures of a camera that wait at most; the oldest are dropped first, so that what is told is of now."""
-
 _EARLY = 0.98
-"""Containers count a frame or two too many; a video that ends before this share of its frames is cut short."""
+"""Durations are a frame or two too long; a video that ends before this share of its own is cut short."""
+
+_USUAL_HZ = 25.0
+_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
-def open_video(path: Path, fps: float | None) -> Source:
-    """A video file, at most ``fps`` pictures a second of it, with the times of its container, turned as it says.
+def open_video(path: str, fps: float | None) -> Source:
+    """A video file or its URL, turned as it says; every picture of it, or at most ``fps`` a second.
 
     Raises:
         SourceError: not a video that this machine decodes.
     """
-    capture = _capture(str(path))
-    count, rate_hz = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
-    capture.release()
-    rate_hz = rate_hz if 0.1 <= rate_hz <= 1000 else 25.0
-    kept_hz = min(rate_hz, fps or rate_hz)
-    kept = max(1, round(count * kept_hz / rate_hz)) if count > 0 else None
-    return Source(path.name, "video", lambda: _read_video(path, count, rate_hz, kept_hz), kept, kept_hz, "the video")
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        rate_hz, whole_s = _rate(stream), _duration_s(container, stream)
+        start_s = float((stream.start_time or 0) * stream.time_base)
+        count = stream.frames or (round((whole_s - start_s) * rate_hz) if whole_s else None)
+    kept_hz = rate_hz if fps is None else min(rate_hz, fps)
+    kept = max(1, round(count * kept_hz / rate_hz)) if count else None
+    return Source(path, "video", lambda: _read_video(path, fps), kept, kept_hz, "the video")
 
 
-def open_camera(address: str, clock: Clock, fps: float | None) -> Source:
-    """A camera by its number or its URL (rtsp, http). Raises SourceError when it cannot be opened."""
-    latest = _Latest(_capture(int(address) if address.isdigit() else address), clock, fps)
-    return Source(
-        address,
-        "camera",
-        lambda: _read_camera(address, latest),
-        rate_hz=fps,
-        clock="now",
-        since_1970=True,
-        live=True,
-        dropped=lambda: latest.dropped,
-    )
+def is_finite(address: str) -> bool:
+    """Whether a URL is that of a file, which has a length, and of no camera."""
+    with suppress(SourceError), _opened(address) as container:
+        return container.duration is not None
+    return False
 
 
-def _capture(address: str | int) -> Any:
-    capture = cv2.VideoCapture(address)
-    if not capture.isOpened():
-        raise SourceError(
-            f"{address}: cannot be opened or decoded; try mp4 (H.264) or avi (MJPEG), or the camera's URL"
-        )
-    return capture
-
-
-def _read_video(path: Path, count: int, rate_hz: float, kept_hz: float) -> Iterator[Shot]:
-    capture = _capture(str(path))
-    number, kept, due_us, last_us = 0, 0, 0.0, -1
+def _opened(path: str) -> Any:
     try:
-        while capture.grab():
-            at_us = _time_us(capture, number, rate_hz, last_us)
-            number, last_us = number + 1, at_us
-            if at_us + 5e5 / rate_hz < due_us:  # half a frame early is in time
+        container = av.open(path)
+    except (av.FFmpegError, OSError) as error:
+        raise SourceError(
+            f"{path}: no video that can be decoded ({error.strerror or type(error).__name__}): empty, of another kind, "
+            "or an mp4 that lost its end; try mp4 (H.264) or avi (MJPEG)"
+        ) from error
+    if not container.streams.video:
+        container.close()
+        raise SourceError(f"{path}: no pictures in it, only sound or text")
+    return container
+
+
+def _read_video(path: str, fps: float | None) -> Iterator[Shot]:
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        rate_hz, whole_s = _rate(stream), _duration_s(container, stream)
+        number, kept, due_us, last_us = 0, 0, 0.0, -1
+        for frame in _decode(container, stream):
+            if frame is None:
+                yield Shot(path, kept, max(last_us, 0), Unreadable("frame_broken", "damaged in the file"))
+                kept += 1
                 continue
-            due_us = max(due_us + 1e6 / kept_hz, at_us - 1e6 / kept_hz)
-            yield _shot(path.name, kept, at_us, capture)
+            at_us = _time_us(frame, number, rate_hz, last_us)
+            number, last_us = number + 1, at_us
+            if fps and at_us + 5e5 / rate_hz < due_us:  # half a frame early is in time
+                continue
+            due_us = max(due_us + 1e6 / fps, at_us - 1e6 / fps) if fps else 0.0
+            yield Shot(path, kept, at_us, _picture(frame))
             kept += 1
-        if number < int(count * _EARLY):
-            early = Unreadable("video_ends_early", f"after {number} of {count} frames: cut short or damaged")
-            yield Shot(path.name, kept, max(last_us, 0), early)
-    finally:
-        capture.release()
+        seen_s = last_us / 1e6 + 1 / rate_hz
+        if whole_s and seen_s < whole_s * _EARLY:
+            early = Unreadable("video_ends_early", f"after {seen_s:.1f} of {whole_s:.1f} s: cut short or damaged")
+            yield Shot(path, kept, max(last_us, 0), early)
 
 
-def _time_us(capture: Any, number: int, rate_hz: float, last_us: int) -> int:
-    """The container's time of the frame just taken; by its number where that does not move on."""
-    told_us = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1000)
+def _decode(container: Any, stream: Any) -> Iterator[Any]:
+    """Its frames; None for each that cannot be decoded. Ends where the container cannot be read on."""
+    with suppress(av.FFmpegError):
+        for packet in container.demux(stream):
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                yield None
+
+
+def _rate(stream: Any) -> float:
+    """Pictures a second, of uneven ones the mean."""
+    rate = float(stream.average_rate or stream.guessed_rate or _USUAL_HZ)
+    return rate if 0.1 <= rate <= 1000 else _USUAL_HZ
+
+
+def _duration_s(container: Any, stream: Any) -> float | None:
+    """When the last picture ends, by what the file says; None where it does not."""
+    if stream.duration is not None:
+        return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+    with suppress(ValueError, KeyError):  # Matroska keeps a text: 00:00:14.300000000
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds)).total_seconds()
+    return None if container.duration is None else container.duration / av.time_base
+
+
+def _time_us(frame: Any, number: int, rate_hz: float, last_us: int) -> int:
+    """The container's time; by its number where that is not there or does not move on."""
+    told_us = -1 if frame.time is None else round(frame.time * 1e6)
     return told_us if told_us > last_us else max(round(number * 1e6 / rate_hz), last_us + 1)
 
 
-def _shot(name: str, index: int, at_us: int, capture: Any) -> Shot:
-    whole, bgr = capture.retrieve()
-    if not whole or bgr is None:
-        return Shot(name, index, at_us, Unreadable("frame_broken", "the decoder gave no picture"))
-    return Shot(name, index, at_us, shrink(_rgb(bgr)))
-
-
-def _rgb(bgr: Any) -> Rgb:
-    rgb: Rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    return rgb
-
-
-class _Latest:
-    """A camera read on a thread of its own: whoever asks gets the oldest of the last few pictures."""
-
-    def __init__(self, capture: Any, clock: Clock, fps: float | None) -> None:
-        self._capture, self._clock, self._step_us = capture, clock, 1e6 / fps if fps else 0.0
-        self._waiting: deque[tuple[int, Rgb]] = deque(maxlen=WAITING)
-        self._news = threading.Condition()
-        self._over = False
-        self.dropped = 0
-        self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def take(self) -> tuple[int, Rgb] | None:
-        """The next picture with its time; None when the camera gives no more."""
-        with self._news:
-            self._news.wait_for(lambda: self._waiting or self._over)
-            return self._waiting.popleft() if self._waiting else None
-
-    def stop(self) -> None:
-        self._over = True
-        self._thread.join(timeout=5)
-        self._capture.release()
-
-    def _read(self) -> None:
-        due_us = 0.0
-        while not self._over and self._capture.grab():
-            at_us = self._clock.now_us()
-            if at_us < due_us:
-                continue
-            due_us = max(due_us + self._step_us, at_us)
-            whole, bgr = self._capture.retrieve()
-            if whole:
-                self._put(at_us, _rgb(bgr))
-        with self._news:
-            self._over = True
-            self._news.notify()
-
-    def _put(self, at_us: int, rgb: Rgb) -> None:
-        with self._news:
-            self.dropped += len(self._waiting) == WAITING
-            self._waiting.append((at_us, rgb))
-            self._news.notify()
-
-
-def _read_camera(address: str, latest: _Latest) -> Iterator[Shot]:
-    index = 0
-    latest.start()
-    try:
-        while (taken := latest.take()) is not None:
-            yield Shot(address, index, taken[0], shrink(taken[1]))
-            index += 1
-    finally:
-        latest.stop()
+def _picture(frame: Any) -> Picture:
+    rgb: Rgb = frame.to_ndarray(format="rgb24")
+    turn = _TURNS.get(round(frame.rotation) % 360)
+    return shrink(rgb if turn is None else np.asarray(cv2.rotate(rgb, turn), np.uint8))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +22,7 @@ from vision.looking import Eyes
 from vision.models import Head, MediapipeFaces
 from vision.posting import Poster
 from vision.sender import Addressee, open_sender, open_sender_outbox
-from vision.sources import PICTURES, Shot, Source, SourceError, open_folder, open_pictures
+from vision.sources import Shot, Source, SourceError, is_picture, open_folder, open_pictures
 from vision.torso_crops import GLANCE, STUDY
 from vision.watch_lines import Lines, posted_line
 from vision.watch_page import Page, show_posted, show_summary
@@ -105,7 +106,10 @@ def watch(
 
         RUMBLESTRIP_REPLAY_TOKEN=rs_… rumblestrip watch 0 --post https://fleet.example
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    _check_overlay(source, overlay)
     opened = open_source(source, fps, stills)
+    _check_use(opened, stills, fps, {"--vehicle": vehicle, "--driver": driver, "--start": start} if not post else {})
     to = _addressee(opened, Addressee(source, post.rstrip("/"), token, vehicle or None, driver or None, start))
     heads = default_heads(STUDY if opened.kind == "pictures" else GLANCE)
     speed_mps = None if speed is None else speed / 3.6
@@ -129,6 +133,24 @@ def watch(
         raise typer.Exit(_INTERRUPTED)
     if summary.missed or (poster and (poster.tally.refused or poster.tally.rejected_rows)):
         raise typer.Exit(_UNREADABLE)
+
+
+def _check_overlay(source: str, overlay: Path | None) -> None:
+    """Raises BadParameter."""
+    if overlay is not None and overlay.suffix.lower() != ".mp4":
+        raise typer.BadParameter(f"--overlay writes MP4: name it {overlay.with_suffix('.mp4')}")
+    if overlay is not None and overlay.exists() and Path(source).exists() and overlay.samefile(source):
+        raise typer.BadParameter("--overlay would write over the footage itself: give another name")
+
+
+def _check_use(source: Source, stills: bool, fps: float | None, only_posted: Mapping[str, str]) -> None:
+    """What would be ignored is refused. Raises BadParameter."""
+    if stills and source.kind != "pictures":
+        raise typer.BadParameter(f"--stills needs a folder of pictures, and {source.name} is a {source.kind}")
+    if fps is not None and source.kind in ("drive", "pictures"):
+        raise typer.BadParameter(f"--fps says nothing of {source.name}: a recorded drive has times, a still has none")
+    if given := [name for name, value in only_posted.items() if value]:
+        raise typer.BadParameter(f"{', '.join(given)} needs --post")
 
 
 def _addressee(source: Source, to: Addressee) -> Addressee | None:
@@ -156,16 +178,19 @@ def _posting(source: Source, to: Addressee, speed_mps: float | None, page: Page,
 
 def open_source(name: str, fps: float | None, stills: bool) -> Source:
     """What a source's name means. Raises SourceError, DriveError."""
-    from vision.videos import open_camera, open_video
+    from vision.cameras import open_camera
+    from vision.videos import is_finite, open_video
 
     path = Path(name)
+    if "://" in name and is_finite(name):
+        return open_video(name, fps)
     if name.isdigit() or "://" in name:
         return open_camera(name, SystemClock(), fps)
-    if not path.exists():
-        raise SourceError(f"{name}: not found")
+    if not name or not path.exists():
+        raise SourceError(f"{name or 'an empty name'}: not found")
     if path.is_dir():
         return open_pictures(path) if stills else open_folder(path, fps)
-    return open_pictures(path) if path.suffix.lower() in PICTURES else open_video(path, fps)
+    return open_pictures(path) if is_picture(path) else open_video(name, fps)
 
 
 def _look(source: Source, eyes: Eyes, heads: Sequence[Head], speed_mps: float | None, live: bool) -> Iterable[Told]:

@@ -122,12 +122,11 @@ def camera_state(numbers: Mapping[str, float]) -> str | None:
 def _places(seen: Seen) -> JsonObject:
     """``face_box``: left, top, right, bottom in pixels of the upright picture."""
     picture = seen.shot.picture
-    height, width = picture.rgb.shape[:2] if isinstance(picture, Picture) else (0, 0)
-    scale = picture.scale if isinstance(picture, Picture) else 1
-    size = {"width": width * scale, "height": height * scale}
-    box = _pixels(seen.look.box, width * scale, height * scale) if seen.look.box else None
-    return size | {
-        "face_box": box,
+    width, height = picture.size if isinstance(picture, Picture) else (0, 0)
+    return {
+        "width": width,
+        "height": height,
+        "face_box": _pixels(seen.look.box, width, height) if seen.look.box else None,
         "eye_from": "face" if seen.look.face_found else "picture" if seen.close_up else None,
     }
 

@@ -138,8 +138,9 @@ def show_posted(poster: Poster, console: Console) -> None:
 
 def _in_short(summary: Summary) -> str:
     source = summary.source
-    rate = f" at {source.rate_hz:.3g} a second ({source.clock})" if source.rate_hz else ""
-    return f"{source.name}: {source.kind}, {summary.frames:,} pictures looked at{rate}"
+    rate = f", {source.rate_hz:.3g} a second ({source.clock})" if source.rate_hz else ""
+    pictures = "1 picture" if summary.frames == 1 else f"{summary.frames:,} pictures"
+    return f"{source.name}: {source.kind}, {pictures} looked at{rate}"
 
 
 def _figures(summary: Summary) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from vision.close_ups import doubt_faces, is_small, look_as_eye
+from vision.close_ups import doubt_faces, leave_out_cab, look_as_eye, may_be_eye
 from vision.core.cadence import must_look
 from vision.core.driver import DriverState, finish, follow
 from vision.core.eyes import LEARNING_US
@@ -114,8 +114,8 @@ def watch_stills(shots: Iterable[Shot], eyes: Eyes, heads: Sequence[Head]) -> It
     for shot, seen in look_at(shots, look, CHUNK):
         if isinstance(seen, Unreadable):
             yield Missed(shot, seen)
-        elif not seen.face_found and isinstance(shot.picture, Picture) and is_small(shot.picture):
-            numbers = {**seen.signals, **look_as_eye(shot.picture, heads)}
+        elif not seen.face_found and isinstance(shot.picture, Picture) and may_be_eye(shot.picture, seen.signals):
+            numbers = {**leave_out_cab(seen.signals), **look_as_eye(shot.picture, heads)}
             yield Seen(shot, replace(seen, signals=numbers), close_up=True)
         else:
             yield Seen(shot, seen)

@@ -24,6 +24,7 @@ def read_video_frames(path: Path, numbers: Sequence[int]) -> Iterator[bytes]:
     try:
         if not capture.isOpened():
             raise DriveError(f"{path}: cannot be decoded; convert it to mp4 (H.264) or avi (MJPEG)")
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # turned as the file says
         at = -1
         for number in numbers:
             while at < number:

@@ -21,7 +21,7 @@ def measure_clips(eyes: Eyes, data: Path) -> dict[str, object]:
     events: dict[str, list[str]] = {}
     awake_s, false_sleeps, false_others = 0.0, 0, Counter[str]()
     for path in sorted((data / "video").glob("yawdd_*.avi")):
-        source = open_video(path, None)
+        source = open_video(str(path), None)
         found = list(_events(source.shots(), eyes))
         events[path.name] = [_told(kind, start, end) for kind, start, end in found]
         awake_s += (source.count or 0) / (source.rate_hz or 1)

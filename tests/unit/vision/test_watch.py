@@ -1,6 +1,10 @@
 """`rumblestrip watch`: where pictures and times come from, what is told of them, and how it ends."""
 
+import os
 import shutil
+import signal
+import struct
+from fractions import Fraction
 from itertools import islice
 
 import av
@@ -14,13 +18,14 @@ from typer.testing import CliRunner
 from infra.clock import SystemClock
 from tests.unit.vision.stories import CLIP, drawn
 from vision import watch as command
+from vision.cameras import open_camera
 from vision.close_ups import doubt_faces
 from vision.frames import Picture
 from vision.looking import Eyes
 from vision.models import MediapipeFaces, ScriptedFaces
 from vision.sources import SourceError, Unreadable, open_folder, open_pictures
 from vision.torso_crops import GLANCE, STUDY
-from vision.videos import open_camera, open_video
+from vision.videos import open_video
 from vision.watch_page import Page, show_summary
 from vision.watch_summary import Summary
 from vision.watching import Happened, watch_in_time, watch_stills
@@ -48,6 +53,32 @@ def video(path, levels, fps=10.0):
     for level in levels:
         writer.write(np.full((64, 64, 3), level, np.uint8))
     writer.release()
+    return path
+
+
+def encode(path, times_s, size=(64, 48), rate=30):
+    """A video whose pictures, the left half bright, come at these times."""
+    left = np.zeros((size[1], size[0], 3), np.uint8)
+    left[:, : size[0] // 2] = WIDE
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height = size
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for time_s in times_s:
+            picture = av.VideoFrame.from_ndarray(left, format="rgb24")
+            picture.pts, picture.time_base = round(time_s * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+def turn(path, *matrix):
+    """Writes another display matrix into an MP4 with one track."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"tkhd") + 44
+    content[start : start + 16] = struct.pack(">4i", *(int(v * 65536) for v in (matrix[0], matrix[1], 0, matrix[2])))
+    content[start + 16 : start + 20] = struct.pack(">i", int(matrix[3] * 65536))
+    path.write_bytes(content)
     return path
 
 
@@ -100,6 +131,44 @@ def test_times_come_from_an_index_beside_the_pictures(tmp_path):
     assert open_folder(folder, 2).rate_hz == pytest.approx(2), "--fps is believed before anything else"
 
 
+@pytest.mark.parametrize(
+    ("table", "seconds"),
+    [
+        ("file,time_s\na.jpg,1\nb/a.jpg,2\n", [1, 2]),
+        ("\ufefffile;time_ms\na;500\nb\\a;2500\n", [0.5, 2.5]),
+        ("name,time\na.jpg,2026-01-02T03:04:05Z\nb/a.jpg,2026-01-02T04:04:06+01:00\n", [1767323045, 1767323046]),
+    ],
+)
+def test_index_may_be_of_several_kinds(tmp_path, table, seconds):
+    write(write(tmp_path, ["a.jpg"]) / "b", ["a.jpg"])
+    (tmp_path / "index.csv").write_text(table)
+    source = open_folder(tmp_path, None)
+    assert [(shot.source, shot.time_us / 1e6) for shot in source.shots()] == [
+        ("a.jpg", seconds[0]),
+        ("b/a.jpg", seconds[1]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ("file,time_s\na.jpg,1\n", "it does not name b.jpg"),
+        ("file,time_s\na.jpg,1\nb.jpg,1\n", "one time to several"),
+        ("file,time_s\na.jpg,inf\nb.jpg,1\n", "beyond all times"),
+        ("file,time_s\na.jpg,1e300\nb.jpg,1\n", "beyond all times"),
+        ("file,time_s\na.jpg,\nb.jpg,1\n", "'' of a.jpg is no time"),
+        ("file,at\na.jpg,0\nb.jpg,1\n", "no column time_us"),
+        ("", "no column file"),
+    ],
+)
+def test_index_that_cannot_be_used_says_why(tmp_path, table, why):
+    write(tmp_path, ["a.jpg", "b.jpg"])
+    (tmp_path / "index.csv").write_text(table)
+    source = open_folder(tmp_path, None)
+    assert why in source.clock
+    assert "5 pictures a second, assumed" in source.clock
+
+
 def test_recorded_drive_brings_its_times_and_speeds():
     source = open_folder(DRIVE, None)
     shots = list(islice(source.shots(), 3))
@@ -121,12 +190,74 @@ def test_stills_are_studied_and_streams_glanced_at(scripted, monkeypatch, tmp_pa
 def test_stills_are_all_pictures_below_a_folder(tmp_path):
     write(tmp_path / "b" / "c", ["2.jpg"])
     write(tmp_path, ["a.jpg"])
+    write(tmp_path / ".trash", ["3.jpg"])
+    write(tmp_path, ["._a.jpg"])
     (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "notes").write_text("no ending, and no picture")
     assert [(s.source, s.time_us) for s in open_pictures(tmp_path).shots()] == [("a.jpg", None), ("b/c/2.jpg", None)]
 
 
+def test_whatever_was_meant_as_a_picture_is_one_line(scripted, tmp_path):
+    write(tmp_path, ["a.jfif", "b", os.fsdecode(b"c\xff.jpg")])
+    (tmp_path / "d.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "e.jpg").symlink_to(tmp_path / "nowhere")
+    found = lines(tmp_path, "--stills", code=1)
+    assert [(line["type"], line["source"]) for line in found[:-1]] == [
+        ("frame", "a.jfif"),
+        ("frame", "b"),
+        ("frame", "c\\udcff.jpg"),
+        ("error", "d.heic"),
+        ("error", "e.jpg"),
+    ]
+    assert [line["reason"] for line in found[3:5]] == ["frame_unknown_format", "file_unreadable"]
+    assert "HEIC" in found[3]["detail"]
+
+
+def test_lines_tell_the_size_of_the_file_and_the_path_as_given(scripted, tmp_path):
+    cv2.imwrite(str(tmp_path / "odd.jpg"), np.full((1281, 1603, 3), WIDE, np.uint8))
+    (seen, _) = lines(tmp_path / "odd.jpg")
+    assert (seen["width"], seen["height"], seen["source"]) == (1603, 1281, str(tmp_path / "odd.jpg"))
+    (seen, _) = lines(tmp_path, "--stills")
+    assert seen["source"] == "odd.jpg"
+
+
+def test_video_with_uneven_times_is_read_whole(tmp_path):
+    bursts = [*np.arange(30) / 30, *(18 + np.arange(30) / 30)]
+    for name in ("cab.mp4", "cab.mkv"):
+        shots = list(open_video(str(encode(tmp_path / name, bursts)), None).shots())
+        assert [shot.time_us / 1e6 for shot in shots] == pytest.approx(bursts, abs=0.002)
+        assert all(isinstance(shot.picture, Picture) for shot in shots), "none is missing at its end"
+
+
+def test_video_that_begins_late_is_not_cut_short(tmp_path):
+    source = open_video(str(encode(tmp_path / "cab.mkv", 50 + np.arange(40) / 20, rate=20)), None)
+    shots = list(source.shots())
+    assert (len(shots), shots[0].time_us) == (40, 50_000_000)
+    assert isinstance(shots[-1].picture, Picture)
+    assert source.count == pytest.approx(40, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "bright"),
+    [((1, 0, 0, 1), "left"), ((0, 1, -1, 0), "top"), ((0, -1, 1, 0), "bottom"), ((-1, 0, 0, -1), "right")],
+)
+def test_video_is_turned_as_it_says(tmp_path, matrix, bright):
+    path = turn(encode(tmp_path / "cab.mp4", [0, 0.1]), *matrix)
+    rgb = next(open_video(str(path), None).shots()).picture.rgb
+    assert rgb.shape[:2] == ((48, 64) if bright in ("left", "right") else (64, 48))
+    height, width = rgb.shape[:2]
+    halves = {"left": rgb[:, :20], "right": rgb[:, width - 20 :], "top": rgb[:20], "bottom": rgb[height - 20 :]}
+    assert max(halves, key=lambda side: halves[side].mean()) == bright
+
+
+def test_video_behind_a_url_is_no_camera(tmp_path):
+    path = video(tmp_path / "cab.avi", [WIDE] * 5)
+    source = command.open_source(f"file://{path}", None, False)
+    assert (source.kind, source.live, len(list(source.shots()))) == ("video", False, 5)
+
+
 def test_video_is_read_with_its_times_and_thinned(tmp_path):
-    path = video(tmp_path / "cab.avi", [WIDE] * 40)
+    path = str(video(tmp_path / "cab.avi", [WIDE] * 40))
     assert [shot.time_us for shot in open_video(path, None).shots()] == [i * 100_000 for i in range(40)]
     assert [shot.time_us for shot in open_video(path, 4).shots()] == pytest.approx(
         [i * 250_000 for i in range(16)], abs=50_001
@@ -137,7 +268,7 @@ def test_video_is_read_with_its_times_and_thinned(tmp_path):
 def test_video_that_is_cut_short_says_so_and_gives_what_there_is(tmp_path):
     path = video(tmp_path / "cab.avi", [WIDE] * 100)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    shots = list(open_video(path, None).shots())
+    shots = list(open_video(str(path), None).shots())
     assert 20 < len(shots) < 100
     assert isinstance(shots[-1].picture, Unreadable)
     assert shots[-1].picture.reason == "video_ends_early"
@@ -154,12 +285,41 @@ def test_camera_is_read_until_it_gives_no_more(tmp_path):
     assert all(shot.time_us > 1e15 for shot in shots)
 
 
-@pytest.mark.parametrize("name", ["nowhere.mp4", "empty", "words.mp4"])
+@pytest.mark.parametrize("name", ["nowhere.mp4", "empty", "words.mp4", "sound.mp4"])
 def test_nothing_to_look_at_is_said(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "words.mp4").write_text("no video")
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 8000
+        container.mux([*stream.encode(silence), *stream.encode()])
     with pytest.raises(SourceError, match=name):
         command.open_source(str(tmp_path / name), None, False)
+    with pytest.raises(SourceError, match="not found"):
+        command.open_source("", None, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("cab.avi", "--overlay", "seen.gif"), "seen.mp4"),
+        (("cab.mp4", "--overlay", "cab.mp4"), "footage itself"),
+        (("cab.avi", "--stills"), "needs a folder of pictures"),
+        (("one.jpg", "--fps", "3"), "says nothing"),
+        (("cab.avi", "--start", "yesterday"), "needs --post"),
+    ],
+)
+def test_what_would_do_harm_or_nothing_is_refused(tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    video(tmp_path / "cab.avi", [WIDE])
+    encode(tmp_path / "cab.mp4", [0])
+    write(tmp_path, ["one.jpg"])
+    kept = (tmp_path / "cab.mp4").read_bytes()
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert words in " ".join(done.output.replace("│", " ").split())
+    assert (tmp_path / "cab.mp4").read_bytes() == kept
 
 
 # --- in time ------------------------------------------------------------------------------------------------
@@ -186,7 +346,7 @@ def test_standing_vehicle_has_no_drowsy_driver(scripted, tmp_path):
 
 
 def test_event_is_told_as_it_begins_and_when_it_is_over(tmp_path):
-    source = open_video(story(tmp_path / "cab.avi"), None)
+    source = open_video(str(story(tmp_path / "cab.avi")), None)
     told = [t for t in watch_in_time(source.shots(), Eyes(ScriptedFaces()), live=True) if isinstance(t, Happened)]
     assert [(t.over, str(t.finding.kind)) for t in told] == [(False, "microsleep"), (True, "sleep")]
 
@@ -236,10 +396,11 @@ def test_broken_picture_in_the_middle_is_named_and_nothing_stops(scripted, tmp_p
     assert "1.jpg: frame_broken" in done.output
 
 
-def test_ctrl_c_ends_with_the_summary_of_what_was_seen(scripted, monkeypatch, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_with_the_summary_of_what_was_seen(scripted, monkeypatch, tmp_path, sent):
     def interrupted(source, *rest):
         yield from islice(watch_stills(source.shots(), Eyes(ScriptedFaces()), ()), 2)
-        raise KeyboardInterrupt
+        signal.raise_signal(sent)
 
     monkeypatch.setattr(command, "_look", interrupted)
     folder = write(tmp_path, ["0.jpg", "1.jpg", "2.jpg"])
@@ -248,7 +409,7 @@ def test_ctrl_c_ends_with_the_summary_of_what_was_seen(scripted, monkeypatch, tm
 
 
 def test_page_of_a_terminal_shows_what_is_seen_now(tmp_path):
-    source = open_video(story(tmp_path / "cab.avi"), None)
+    source = open_video(str(story(tmp_path / "cab.avi")), None)
     console = Console(force_terminal=True, record=True, width=100)
     summary = Summary(source)
     with Page(source, console) as page:
@@ -258,7 +419,7 @@ def test_page_of_a_terminal_shows_what_is_seen_now(tmp_path):
     show_summary(summary, console)
     text = console.export_text()
     assert "1:04.0  sleep, high, for 3.9 s" in text
-    assert "690 pictures looked at at 10 a second" in text
+    assert "690 pictures looked at, 10 a second" in text
 
 
 # --- on real footage ----------------------------------------------------------------------------------------
@@ -293,6 +454,18 @@ def test_close_up_of_an_eye_is_judged_and_is_no_face(mesh, tmp_path):
     awake, shut, _ = lines(tmp_path, "--stills")
     assert (awake["eye_from"], shut["eye_from"], awake["face_box"]) == ("picture", "picture", None)
     assert awake["eye_closed_probability"] < 0.5 < shut["eye_closed_probability"]
+
+
+def test_small_picture_of_a_cab_is_no_eye_and_an_eye_holds_no_phone(monkeypatch, tmp_path):
+    shutil.copy(CLIP / "000178.jpg", tmp_path / "cab.jpg")
+    cab = cv2.imread(str(tmp_path / "cab.jpg"))
+    cv2.imwrite(str(tmp_path / "cab.jpg"), cv2.resize(cab, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA))
+    cv2.imwrite(str(tmp_path / "eye.jpg"), cab[180:215, 190:240])
+    small, eye, _ = lines(tmp_path, "--stills")
+    assert small["eye_from"] != "picture"
+    assert small["belt_worn_probability"] is not None
+    assert eye["eye_from"] == "picture"
+    assert (eye["phone_probability"], eye["smoking_probability"], eye["camera_state"]) == (None, None, None)
 
 
 def test_crop_of_a_face_stays_a_face(mesh):

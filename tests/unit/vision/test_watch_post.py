@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from infra.runtime import line
 from infra.runtime.line import TurnedAway, Undeliverable
 from tests.unit.runtime.test_replay import FakeGateway, _unzstd
+from tests.unit.vision.stories import drawn
 from tests.unit.vision.test_watch import WIDE, story, video
 from vision import posting, watching
 from vision import watch as command
@@ -132,7 +133,8 @@ def test_camera_that_is_interrupted_while_the_gateway_is_away_keeps_what_it_saw(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "watch_in_time", interrupted)
-    path = video(tmp_path / "cab.avi", [WIDE] * 30)
+    path = tmp_path / "cab.mjpeg"  # no container, so no length, as a camera sends it
+    path.write_bytes(drawn(WIDE) * 30)
     gateway = FakeGateway([(503, {"Retry-After": "9"})])
     before = post(gateway, f"file://{path}", "--format", "jsonl", code=130).stdout
     assert gateway.taken == []
