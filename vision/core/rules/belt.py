@@ -43,8 +43,9 @@ LONG_S = 120.0
 PLAN = Plan(EventKind.NO_SEAT_BELT, 300 * SECOND_US)
 """Red lights and queues do not end it: an unbelted hour is one event."""
 
-CLOSE_AFTER_US = 30 * SECOND_US
-"""A belt that is seen on for so long ends it; less is a flap of the vote."""
+CLOSE_AFTER_US = 15 * SECOND_US
+"""A belt that is seen on for so long ends it; less is a flap of the vote, which remembers 10 s. With 30 s a few unsure
+looks at a head that had dropped drew an event out over half a minute of a belt in plain sight."""
 
 
 @dataclass(frozen=True, slots=True)
