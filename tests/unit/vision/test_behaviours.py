@@ -327,6 +327,12 @@ def test_seat_belt(name, frames, told):
     assert last_words(frames()) == [EventKind.NO_SEAT_BELT] * told, name
 
 
+def test_a_belt_that_is_hidden_for_a_while_does_not_draw_an_event_out():
+    frames = [*belt(0, 25, 0.05), *belt(25, 55, 0.9), *belt(55, 63, 0.05), *belt(63, 120, 0.97)]
+    (told,) = last_tellings(findings(frames))
+    assert told.end_us - START_US <= 26_000_000
+
+
 def test_belt_is_told_after_the_grace_and_ends_when_it_is_put_on():
     _, judged = watch([*belt(0, 100, 0.05), *belt(100, 200, 0.95)])
     told = [(i, f) for i, judgement in enumerate(judged) for f in judgement.findings]
