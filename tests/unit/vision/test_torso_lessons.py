@@ -9,9 +9,9 @@ import pytest
 from tests.unit.vision.stories import CLIP
 from vision.bodies import Bodies
 from vision.frames import Picture
-from vision.torso import KINDS, Torsos
-from vision.torso_crops import GLANCE, STUDY
-from vision.training import torso_augment
+from vision.torso import COLOUR, KINDS, Torsos, Trained, read_calibration
+from vision.torso_crops import FILL, GLANCE, STUDY
+from vision.training import torso_augment, torso_held
 from vision.training.torso_augment import CELLS, augment, closer, plain
 from vision.training.torso_bare import mirror_half
 from vision.training.torso_data import WIDE_PX, cut_examples
@@ -73,7 +73,7 @@ class Asked:
 @pytest.mark.parametrize("views", [GLANCE, STUDY])
 def test_every_view_is_the_same_in_training_as_in_service(bare, views):
     torsos, asked = Torsos(views), Asked()
-    torsos.__dict__["_network"] = asked
+    torsos._opened[COLOUR] = Trained(asked, read_calibration(COLOUR))
     torsos.look([Picture(read_rgb(CLIP / "000160.jpg"))])
     learned = [plain(bare, view) for view in views.wide] + [closer(bare, view) for view in views.close]
     assert len(asked.crops) == len(learned)
@@ -104,6 +104,41 @@ def test_patches_are_half_phones_half_other_things(bare):
     patches = cut_patches([calling, bare], np.random.default_rng(0))
     assert sorted(patch.phone for patch in patches) == [False, True]
     assert cut_patches([bare], np.random.default_rng(0)) == []
+
+
+def test_other_hands_are_pasted_as_no_phones(bare):
+    calling = replace(bare, boxes=np.array([(150, 150, 250, 260)] * 8, np.float32), kinds=np.full(8, PHONE))
+    crop = bare.crop.copy()
+    cv2.circle(crop, (300, 350), 12, (255, 0, 0), -1)
+    waving = replace(bare, crop=crop, hands=np.array([(300, 350)], np.float32))
+    patches = cut_patches([replace(calling, there=(NO, YES, NO, NO)), waving], np.random.default_rng(0))
+    hands = [patch for patch in patches if reds(patch.rgb)]
+    assert len(hands) >= 4
+    assert not any(patch.phone for patch in hands)
+
+
+def test_a_patch_ends_where_the_picture_does(bare):
+    crop = np.full_like(bare.crop, 90)
+    crop[200:230], crop[230:] = 0, FILL  # a bar, and what lies below the picture
+    box = np.array([(150, 120, 250, 260)], np.float32)
+    calling = replace(bare, crop=crop, boxes=box, kinds=np.array([PHONE]), there=(NO, YES, NO, NO))
+    (phone, *_) = cut_patches([calling, bare], np.random.default_rng(0))
+    assert phone.rgb.shape == (80, 100, 3)
+    assert (phone.rgb == 90).all()
+
+
+def test_a_hand_at_an_ear_is_pasted_beside_an_ear(monkeypatch):
+    monkeypatch.setattr(torso_held, "KEPT_SHARE", 1.0)
+    patch = Patch(np.full((50, 40, 3), 200, np.uint8), 0.5, False, True, np.array([0.6, -0.3], np.float32))
+    rgb, content = np.full((224, 224, 3), 60, np.uint8), np.ones((224, 224), np.float32)
+    boxes = [
+        paste(rgb, patch, np.array([112.0, 112.0]), 100.0, np.random.default_rng(seed), content)[1]
+        for seed in range(30)
+    ]
+    middles = np.array([(box[:2] + box[2:]) / 2 - 112 for box in boxes])
+    assert np.abs(np.abs(middles[:, 0]) - 60).max() < 25
+    assert np.abs(middles[:, 1] + 30).max() < 25
+    assert {-1.0, 1.0} == set(np.sign(middles[:, 0]))
 
 
 def reds(rgb):

@@ -24,7 +24,8 @@ from vision.core.rules.votes import Run, Vote, cast, log_odds, read_mean
 from vision.core.signals import BELT_WORN
 
 GRACE_US = 20 * SECOND_US
-"""Driving time above the gate before it is told: Geotab advises 20 s, Surfsight waits 50 to 60."""
+"""Driving time above the gate before it is told: Geotab advises 20 s, Surfsight waits 50 to 60. As much again after a
+belt was seen: a few looks at one that is hidden draw no event out."""
 
 GATE_SLACK = 0.8
 """Once above the gate, driving counts until the speed is below this share of it: Geotab's rule flaps around its."""
@@ -43,9 +44,8 @@ LONG_S = 120.0
 PLAN = Plan(EventKind.NO_SEAT_BELT, 300 * SECOND_US)
 """Red lights and queues do not end it: an unbelted hour is one event."""
 
-CLOSE_AFTER_US = 15 * SECOND_US
-"""A belt that is seen on for so long ends it; less is a flap of the vote, which remembers 10 s. With 30 s a few unsure
-looks at a head that had dropped drew an event out over half a minute of a belt in plain sight."""
+CLOSE_AFTER_US = 30 * SECOND_US
+"""A belt that is seen on for so long ends it; less is a flap of the vote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _read(state: BeltState, sample: Sample) -> Evidence | None:
     if run is None or state.last_driven_us != sample.time_us:
         return None
     sure = run.looks >= LEAST_LOOKS and read_mean(run) >= OPEN_AT
-    if not sure or (state.driven_us < GRACE_US and state.episode is None):
+    if not sure or state.driven_us < GRACE_US:
         return None
     driven_s = state.driven_us / SECOND_US
     return Evidence(
