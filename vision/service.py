@@ -48,7 +48,7 @@ from vision.observed import expand
 from vision.spots import FaceSpots, ScriptedSpots, Spots
 
 GROUP = "vision"
-RULES_VERSION = "eyes-2"
+RULES_VERSION = "eyes-3"
 
 SILENCE_US = 60_000_000
 """An event still open when no frame has come for so long is ended where it was last seen."""

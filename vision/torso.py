@@ -1,7 +1,7 @@
 """Seat belt, phone, cigarette and cup, seen on the driver's torso: a head (see ``vision.models.Head``).
 
-Two networks: one finds the driver's shoulders and face, the other looks at a square around them, and once more, closer,
-at the head and the hands near it. Where there is no chest in the picture, nothing is said about the belt.
+One network finds the driver's shoulders and face, another looks at a square around them, and once more, closer, at the
+head and the hands near it. Where there is no chest in the picture, nothing is said about the belt.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -38,10 +38,19 @@ KINDS = ("strap", "phone", "cigarette", "cup")
 
 SIGNALS = (BELT_WORN, PHONE, SMOKING, DRINKING)
 
+HELD = slice(1, 4)
+"""Of the kinds, those that a hand holds."""
+
 CLOSE_SHARES = np.array([0, 0.25, 0.5, 0], np.float32)
 """Of the closer look in each answer. A phone may be in the lap, which it does not show."""
 
-WEIGHTS, CALIBRATION = "torso.onnx", "torso.json"
+COLOUR, INFRARED = "torso", "torso_infrared"
+"""Two networks of one make, one for each kind of camera, after which the files of their weights and calibration are
+named: the one that tells colours best is not the best of those trained for infrared (see their cards)."""
+
+COLOURED, MOST_COLOURED = 16, 0.03
+"""A pixel has a colour where its channels lie so far apart, of 255; of an infrared picture at most so many have, which
+recorders print into it. Of 150 infrared pictures none has, of 300 from colour cameras .04 at least."""
 
 Floats = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
@@ -66,6 +75,7 @@ class Torsos:
 
     def __init__(self, views: Views = GLANCE) -> None:
         self._bodies, self._views = Bodies(), views
+        self._opened: dict[str, Trained] = {}
 
     def measure(self, pictures: Sequence[Picture], _faces: Sequence[Face | None]) -> Sequence[Mapping[str, float]]:
         """Faces are not asked for: people are found by their bodies. Empty where nobody is found."""
@@ -78,38 +88,26 @@ class Torsos:
 
     def close(self) -> None:
         self._bodies.close()
-        self.__dict__.pop("_network", None)
+        self._opened.clear()
 
     def _look(self, picture: Picture, body: Body) -> Torso:
         """One picture after the other: a batch gains nothing on one core and takes its memory."""
         square = place_square(body, *_size(picture))
-        logits, cells = self._run(picture.rgb, square, self._views.wide)
+        trained = self._open(INFRARED if is_infrared(picture.rgb) else COLOUR)
+        logits, cells = _run(trained, picture.rgb, square, self._views.wide)
         if close := place_close(body, square):
-            logits = join_looks(logits, self._run(picture.rgb, close, self._views.close)[0])
-        return self._answer(body, picture, square, logits, cells)
-
-    def _run(self, rgb: Rgb, square: Square, views: Sequence[View]) -> tuple[Floats, Floats]:
-        """Logits, of all views the mean; cells of the first."""
-        cut = cache(lambda place: lay_planes(cut_torso(rgb, place)))  # once for a view and its mirror image
-        crops = [cut(place_view(square, view))[:, :, :: -1 if view.mirrored else 1] for view in views]
-        logits, cells = self._network.run(None, {"crops": np.stack(crops)})
-        return logits.mean(axis=0), cells[0]
-
-    def _answer(self, body: Body, picture: Picture, square: Square, logits: Floats, cells: Floats) -> Torso:
+            logits = join_looks(logits, _run(trained, picture.rgb, close, self._views.close)[0])
+        probabilities = trained.calibration.apply(let_compete(logits))
+        named = dict(zip(SIGNALS, map(float, probabilities), strict=True))
         share = torso_share(body, picture.rgb.shape[0])
-        calibrated = self._calibration.apply(logits)
-        named = dict(zip(SIGNALS, map(float, calibrated), strict=True))
-        if share < self._calibration.least_chest_share:
+        if share < trained.calibration.least_chest_share:
             del named[BELT_WORN]
         return Torso(body, share, named, _find_boxes(cells, place_view(square, self._views.wide[0])))
 
-    @cached_property
-    def _network(self) -> Any:
-        return open_network(WEIGHTS)
-
-    @cached_property
-    def _calibration(self) -> Calibration:
-        return read_calibration()
+    def _open(self, name: str) -> Trained:
+        if name not in self._opened:
+            self._opened[name] = Trained(open_network(f"{name}.onnx"), read_calibration(name))
+        return self._opened[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +122,47 @@ class Calibration:
         return np.asarray(1 / (1 + np.exp(-(logits * self.slopes + self.offsets))), np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network, and what makes probabilities of its logits."""
+
+    network: Any
+    calibration: Calibration
+
+
+def is_infrared(rgb: Rgb) -> bool:
+    """Whether a picture has no colours, as those of infrared cameras."""
+    some = rgb[::8, ::8]
+    return float((np.ptp(some, axis=2) > COLOURED).mean()) < MOST_COLOURED
+
+
 def join_looks(wide: Floats, close: Floats) -> Floats:
     """Logits (..., kinds) of both looks as one answer."""
     return wide + CLOSE_SHARES * (close - wide)
 
 
-def read_calibration() -> Calibration:
-    told = json.loads(files("vision").joinpath("weights", CALIBRATION).read_text())["calibration"]
+def let_compete(logits: Floats) -> Floats:
+    """Logits (..., kinds) in which phone, cigarette and cup compete: each against the others and an empty hand, which
+    is 0, as a softmax has it. A hand holds one thing, and a smoker's looks much like a caller's."""
+    odds = np.exp(logits[..., HELD])
+    others = odds.sum(axis=-1, keepdims=True) - odds
+    competing = logits.copy()
+    competing[..., HELD] -= np.log1p(others)
+    return competing
+
+
+def read_calibration(name: str) -> Calibration:
+    told = json.loads(files("vision").joinpath("weights", f"{name}.json").read_text())["calibration"]
     slopes, offsets = (np.array(told[name], np.float32) for name in ("slopes", "offsets"))
     return Calibration(slopes, offsets, told["least_chest_share"])
+
+
+def _run(trained: Trained, rgb: Rgb, square: Square, views: Sequence[View]) -> tuple[Floats, Floats]:
+    """Logits, of all views the mean; cells of the first."""
+    cut = cache(lambda place: lay_planes(cut_torso(rgb, place)))  # once for a view and its mirror image
+    crops = [cut(place_view(square, view))[:, :, :: -1 if view.mirrored else 1] for view in views]
+    logits, cells = trained.network.run(None, {"crops": np.stack(crops)})
+    return logits.mean(axis=0), cells[0]
 
 
 def _find_boxes(cells: Floats, square: Square) -> dict[str, Box]:

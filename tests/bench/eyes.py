@@ -24,13 +24,14 @@ from tests.bench.eyes_stills import look_at, measure_stills, read_stills
 from vision.heads import default_heads
 from vision.looking import Eyes
 from vision.models import MediapipeFaces
+from vision.torso import COLOUR, INFRARED
 from vision.torso_crops import STUDY
 
 HERE = Path(__file__).parent
 WEIGHTS = Path("vision/weights")
 TABLE, FIGURES = HERE / "eyes.md", Path("build/bench/eyes.json")
 PARKED = "yawn_frames"
-INFRARED, STOCK = "truck cabs, infrared", "stock photos, clean test split"
+CABS, STOCK = "truck cabs, infrared", "stock photos, clean test split"
 
 FOLD_NAMES = {"both": "folds", "last": "by training, shipped weights"}
 
@@ -120,14 +121,23 @@ def read_folds(weights: Path) -> Iterator[Row]:
     yawns = json.loads((weights / "yawn.json").read_text())["measured"]
     for source in ("frames", "clips"):
         yield _folds("yawn", source, yawns[source]["faces"], yawns[source])
-    torso = json.loads((weights / "torso.json").read_text()).get("measured", {})
-    for fold, signals in torso.items():
+    for name in (COLOUR, INFRARED):
+        yield from _read_torso(name, json.loads((weights / f"{name}.json").read_text())["measured"])
+
+
+def _read_torso(name: str, measured: Mapping[str, Mapping[str, Mapping[str, Row]]]) -> Iterator[Row]:
+    """Of the network for infrared what it said of that, and of colours made grey; of the other the colours alone."""
+    for fold, signals in measured.items():
         for signal, places in signals.items():
             for place, figures in places.items():
-                yield _folds(signal, place, figures["pictures"], figures, FOLD_NAMES.get(fold, f"fold {fold}"))
+                row = _folds(signal, place, figures["pictures"], figures, FOLD_NAMES.get(fold, f"fold {fold}"))
+                if name == INFRARED and place != CABS:
+                    yield row | {"slice": "made grey"}
+                elif (name == INFRARED) is (place == CABS):
+                    yield row
 
 
-def _folds(task: str, data: str, count: int, figures: Mapping[str, object], how: str = "folds") -> dict[str, object]:
+def _folds(task: str, data: str, count: object, figures: Mapping[str, object], how: str = "folds") -> dict[str, object]:
     kept = ("auc", "auc_low", "auc_high", "accuracy", "precision", "recall", "false_positive_share", "clip_auc")
     numbers = {name: figures[name] for name in kept if name in figures}
     return {
@@ -169,7 +179,7 @@ def find(rows: Sequence[Row], task: str, data: str, how: str, labels: str = "as 
 
 def unseen(rows: Sequence[Row], task: str) -> Row:
     """Truck cabs that no network of the fold had seen: both folds where both were trained, or the one."""
-    return next((row for how in ("folds", "fold a") if (row := find(rows, task, INFRARED, how))), {})
+    return next((row for how in ("folds", "fold a") if (row := find(rows, task, CABS, how))), {})
 
 
 def _auc(row: Row) -> object:

@@ -27,7 +27,7 @@ from vision.heads import default_heads
 from vision.looking import CHUNK, Eyes
 from vision.models import Head, MediapipeFaces
 from vision.service import VisionStep
-from vision.torso import Torsos
+from vision.torso import COLOUR, Torsos
 
 FPS = 10
 SELDOM = 5
@@ -127,7 +127,7 @@ def _models(faces: MediapipeFaces, heads: Sequence[Head]) -> Iterator[tuple[str,
             yield "eye state", head, "_session", "run"
         if isinstance(head, Torsos):
             yield "body pose", head._bodies, "_network", "run"
-            yield "torso", head, "_network", "run"
+            yield "torso", head._opened[COLOUR], "network", "run"
 
 
 def _bare(jpegs: Sequence[bytes], calls: Mapping[str, _Recorder]) -> dict[str, float]:

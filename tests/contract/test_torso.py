@@ -8,7 +8,7 @@ import pytest
 
 from vision.core.signals import BELT_WORN
 from vision.frames import Picture, decode_picture
-from vision.torso import SIGNALS, Torsos, join_looks
+from vision.torso import COLOUR, INFRARED, SIGNALS, Torsos, join_looks, let_compete
 from vision.torso_crops import STUDY
 
 ALL = sorted(Path("infra/demo/omaha-31/frames").glob("*.jpg"))
@@ -53,6 +53,17 @@ def test_driver_who_puts_the_belt_on(torsos):
     assert after > 0.7
 
 
+def test_cameras_in_colour_and_in_infrared_have_a_network_each(pictures):
+    grey = np.repeat(pictures[0].grey[..., None], 3, axis=2)
+    barred = grey.copy()
+    barred[:12, :200] = (250, 200, 30)  # what a recorder prints into it
+    for rgb, name in ((pictures[0].rgb, COLOUR), (grey, INFRARED), (barred, INFRARED)):
+        torsos = Torsos()
+        assert torsos.look([Picture(rgb)])[0] is not None
+        assert list(torsos._opened) == [name]
+        torsos.close()
+
+
 def test_seat_without_anybody_has_no_numbers(torsos):
     assert torsos.measure([Picture(np.full((240, 320, 3), 40, np.uint8))], [None]) == [{}]
 
@@ -70,6 +81,21 @@ def test_chest_out_of_the_picture_says_nothing_of_the_belt(torsos, pictures):
 def test_phones_and_cigarettes_are_told_from_closer_too():
     wide, close = np.array([[1.0, 2.0, 3.0, 4.0]]), np.array([[9.0, 0.0, 5.0, 9.0]])
     assert join_looks(wide, close).tolist() == [[1.0, 1.5, 4.0, 4.0]]
+
+
+@pytest.mark.parametrize(
+    ("logits", "competing"),
+    [
+        ((2.0, 3.0, -9.0, -9.0), (2.0, 3.0, -12.0, -12.0)),  # a belt and a phone: the phone takes the hand
+        ((-2.0, 3.0, 3.0, -9.0), (-2.0, -0.05, -0.05, -12.7)),
+        ((0.0, 1.0, 4.0, -9.0), (0.0, -3.02, 2.69, -13.1)),
+        ((0.0, -5.0, -5.0, -5.0), (0.0, -5.01, -5.01, -5.01)),
+    ],
+)
+def test_phone_cigarette_and_cup_compete_for_the_hand(logits, competing):
+    given = np.array([logits], np.float32)
+    assert let_compete(given)[0].tolist() == pytest.approx(list(competing), abs=0.06)
+    assert given[0].tolist() == list(logits)
 
 
 def test_one_after_the_other_or_together_is_the_same(torsos, pictures):

@@ -50,9 +50,8 @@ def test_torso_trains_from_crops_to_weights_figures_and_card(tmp_path, monkeypat
     """Frames of the demo clip, half of them said to show everything, half kept for the test: every round of the recipe
     in three steps of four pictures, and what follows."""
     monkeypatch.setattr(torso_network, "BATCH", 4)
-    monkeypatch.setattr(torso, "ROUNDS", (3,) * len(torso.ROUNDS))
-    monkeypatch.setattr(torso, "LAST_ROUNDS", dict.fromkeys(torso.LAST_ROUNDS, 3))
-    monkeypatch.setattr(torso, "SLOW_STEPS", 3)
+    for steps in ("FIRST_STEPS", "BRANCH_STEPS", "LATE_STEPS"):
+        monkeypatch.setattr(torso, steps, 3)
     kept = ("train", "train", "test", "test")
     examples = [e for i, name in enumerate(FRAMES) for e in cut(name, There(i % 2), kept[i])]
     assert len(examples) == len(FRAMES)
@@ -62,11 +61,11 @@ def test_torso_trains_from_crops_to_weights_figures_and_card(tmp_path, monkeypat
         "last": torso.train_last(examples, start, tmp_path),
     }
     torso.write_figures(answers, tmp_path)
-    told = json.loads((tmp_path / "torso.json").read_text())
+    told = json.loads((tmp_path / "torso_infrared.json").read_text())
     assert len(told["calibration"]["slopes"]) == len(KINDS)
     assert told["measured"]["a"]["belt_worn"]["stock photos"]["pictures"] == kept.count("test")
-    assert (tmp_path / "torso.md").read_text().startswith("# Torso")
-    assert (tmp_path / "torso.onnx").stat().st_size < 8_000_000
+    assert (tmp_path / "torso_infrared.md").read_text().startswith("# Torso")
+    assert (tmp_path / "torso_infrared.onnx").stat().st_size < 8_000_000
 
     monkeypatch.setattr(torso, "train", None)  # what is there already is not trained again
     again = torso.judge_first(examples, start, tmp_path)

@@ -179,8 +179,7 @@ def _paste(scene: Scene, patch: Patch, random: np.random.Generator) -> None:
     if patch.grey and not scene.grey:  # it would give itself away
         return
     rgb = _to_grey(patch.rgb) if scene.grey else patch.rgb
-    place = choose_place(scene.mouth, scene.wide, random)
-    scene.crop, box = paste(scene.crop, replace(patch, rgb=rgb), place, scene.wide, random, scene.content)
+    scene.crop, box = paste(scene.crop, replace(patch, rgb=rgb), scene.mouth, scene.wide, random, scene.content)
     if patch.phone:
         scene.put(PHONE, _fill(box))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vision.bodies import SHOULDERS, Bodies, Body
+from vision.bodies import ELBOWS, SHOULDERS, WRISTS, Bodies, Body
 from vision.frames import Picture, Rgb
 from vision.torso_crops import (
     SIDE_IN_SHOULDERS,
@@ -24,6 +24,9 @@ from vision.torso_crops import (
 )
 from vision.training.torso_packs import PHONE, Labelled, There, Truth, read_boxes, read_pictures, read_rgb, read_rows
 
+HAND_BEYOND_WRIST = 0.35
+"""Of the forearm, how far beyond the wrist the middle of a hand is."""
+
 WIDE_PX = 432
 WIDE_SHARE = 1.227
 """Crops are kept this much wider than the network's, so that they can be shifted, turned and scaled."""
@@ -35,7 +38,7 @@ class Example:
 
     ``group`` never straddles a split. ``crop`` is (WIDE_PX, WIDE_PX, 3); ``boxes`` (n, 4) in its pixels; ``kinds``
     (n,). ``shoulders`` is (2, 2) in its pixels, where painted straps are hung up, ``mouth`` (2,) where cigarettes go,
-    NaN where no face was found.
+    NaN where no face was found; ``hands`` (n, 2), those seen.
     """
 
     source: str
@@ -48,6 +51,7 @@ class Example:
     there: Truth
     shoulders: npt.NDArray[np.float32]
     mouth: npt.NDArray[np.float32]
+    hands: npt.NDArray[np.float32]
     grey: bool = False
     cab: str = ""
     clip: str = ""
@@ -119,6 +123,7 @@ def _example(picture: Labelled, rgb: Rgb, square: Square, body: Body | None) -> 
         picture.there,
         _shoulders(wide, body),
         _mouth(wide, body),
+        _hands(wide, body),
         bool(np.abs(crop.astype(np.int16) - crop.mean(axis=2, keepdims=True)).mean() < 3),
         picture.cab,
         picture.clip,
@@ -141,6 +146,17 @@ def _mouth(square: Square, body: Body | None) -> npt.NDArray[np.float32]:
     if mouth is None:
         return np.full(2, np.nan, np.float32)
     return np.asarray((mouth - (square.left, square.top)) * WIDE_PX / square.side, np.float32)
+
+
+def _hands(square: Square, body: Body | None) -> npt.NDArray[np.float32]:
+    """Beyond the wrist, where the elbow is seen as well."""
+    found = np.zeros((0, 2), np.float32)
+    if body is None:
+        return found
+    for elbow, wrist in zip(ELBOWS, WRISTS, strict=True):
+        arm, hand = body.find(elbow), body.find(wrist)
+        found = np.vstack([found, hand + (hand - arm) * HAND_BEYOND_WRIST if len(arm) else hand])
+    return np.asarray((found - (square.left, square.top)) * WIDE_PX / square.side, np.float32)
 
 
 def _around(boxes: Boxes, rgb: Rgb) -> Square:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import cv2
 import numpy as np
@@ -21,8 +22,14 @@ Box = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.float32]
 """(height, width), 0 to 1"""
 
+BAR = 12
+"""Of 255: what a blackened bar shows at most, next to something bright."""
+
 LEAST_PATCH_PX = 40
 MOST_PATCHES = 400
+
+KEPT_SHARE = 0.5
+"""Of what is pasted, at the same place of the body as in the picture that it comes from: a hand at an ear stays."""
 
 THIN_SHARE = 0.25
 """Of what is pasted, seen from its edge: the phone at an ear of which the dashboard sees no more than a dark line."""
@@ -33,42 +40,51 @@ END_ON_SHARE = 0.25
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A piece of another picture, and how wide it is in shoulders of the person in it."""
+    """A piece of another picture, and how wide it is in shoulders of the person in it. ``offset`` is (2,), where its
+    middle was, from the mouth, in the same; None where no mouth was seen."""
 
     rgb: Rgb
     shoulders: float
     grey: bool
     phone: bool
+    offset: Point | None = None
 
 
 def cut_patches(examples: Sequence[Example], random: np.random.Generator) -> list[Patch]:
-    """Phones with the hands that hold them, and as many pieces of the same sizes without a phone."""
+    """Phones with the hands that hold them, and as many pieces without a phone, half of these other hands."""
     held = [_cut(e, box, True) for e in examples for kind, box in zip(e.kinds, e.boxes, strict=True) if kind == PHONE]
     phones = [patch for patch in held if patch is not None]
     phones = [phones[i] for i in random.permutation(len(phones))[:MOST_PATCHES]]
     free = [e for e in examples if e.there[PHONE] is There.NO]
     if not phones or not free:
         return []
-    others = [_cut(free[i], _somewhere(random), False) for i in random.integers(len(free), size=len(phones))]
-    return phones + [patch for patch in others if patch is not None]
+    hands = [(e, hand) for e in free for hand in e.hands]
+    tries = 3 * len(phones)
+    pieces = [_cut(free[i], _somewhere(random), False) for i in random.integers(len(free), size=tries)]
+    chosen = random.integers(len(hands), size=tries) if hands else ()
+    empty = [_cut(e, _around_hand(e, hand, random), False) for e, hand in (hands[i] for i in chosen)]
+    mixed = [patch for pair in zip_longest(empty, pieces) for patch in pair if patch is not None]
+    return phones + mixed[: len(phones)]
 
 
 def paste(
-    rgb: Rgb, patch: Patch, place: Point, wide: float, random: np.random.Generator, content: Mask
+    rgb: Rgb, patch: Patch, mouth: Point, wide: float, random: np.random.Generator, content: Mask
 ) -> tuple[Rgb, Box]:
-    """The patch, softly edged, turned and lit like what it covers, and the box that it takes.
+    """The patch, softly edged, perhaps mirrored, turned and lit like what it covers, and the box that it takes.
 
     Args:
-        place: (2,) where its middle comes to lie.
+        mouth: (2,) of the person here: from there the patch's place is counted.
         wide: shoulders of the person here, in pixels.
         content: where there is a picture, and no bar beside it.
     """
+    side = random.choice([-1.0, 1.0])
+    place = _choose_place(patch, mouth, wide, side, random)
     size = wide * patch.shoulders * np.exp(random.normal(0, 0.15))
     scale = size / patch.rgb.shape[1]
     middle = np.array(patch.rgb.shape[1::-1]) / 2
     turn = cv2.getRotationMatrix2D(middle.tolist(), float(random.normal(0, 15)), float(scale))
     thin = random.uniform(0.5, 0.85) if random.random() < THIN_SHARE else 1.0
-    turn[:, :2] = turn[:, :2] @ np.diag([thin * random.choice([-1.0, 1.0]), 1.0])
+    turn[:, :2] = turn[:, :2] @ np.diag([thin * side, 1.0])
     turn[:, 2] = place - turn[:, :2] @ middle
     height, width = rgb.shape[:2]
     laid = cv2.warpAffine(patch.rgb, turn, (width, height), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
@@ -83,6 +99,14 @@ def choose_place(mouth: Point, wide: float, random: np.random.Generator) -> Poin
     aside = random.choice([-1.0, 1.0]) * wide * random.uniform(0.05, 0.6)
     below = wide * random.uniform(-0.35, 1.0)
     return np.asarray(mouth + np.array([aside, below]), np.float32)
+
+
+def _choose_place(patch: Patch, mouth: Point, wide: float, side: float, random: np.random.Generator) -> Point:
+    """Where it was on the other person, or anywhere that a hand holds something."""
+    if patch.offset is None or random.random() >= KEPT_SHARE:
+        return choose_place(mouth, wide, random)
+    kept = patch.offset * (side, 1) + random.normal(0, 0.05, 2)
+    return np.asarray(mouth + kept * wide, np.float32)
 
 
 def paint_cigarette(
@@ -121,11 +145,31 @@ def _around(rgb: Rgb, place: Point, wide: float) -> float:
 
 
 def _cut(example: Example, box: Box, phone: bool) -> Patch | None:
+    """Without the bars that a box reaches into."""
     left, top, right, bottom = (int(v) for v in np.clip(box, 0, WIDE_PX))
     if right - left < LEAST_PATCH_PX or bottom - top < LEAST_PATCH_PX:
         return None
-    share = (right - left) / measure_shoulders(example.shoulders, WIDE_PX)
-    return Patch(example.crop[top:bottom, left:right].copy(), min(share, 1.0), example.grey, phone)
+    rows = top + _longest_run((example.crop[top:bottom, left:right] > BAR).mean(axis=(1, 2)) > 0.1)
+    if len(rows) < LEAST_PATCH_PX:
+        return None
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    wide = measure_shoulders(example.shoulders, WIDE_PX)
+    offset = (np.array([left + right, top + bottom], np.float32) / 2 - example.mouth) / wide
+    share = min((right - left) / wide, 1.0)
+    return Patch(
+        example.crop[top:bottom, left:right].copy(), share, example.grey, phone, offset if example.has_mouth else None
+    )
+
+
+def _longest_run(yes: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The indices of it."""
+    places = np.flatnonzero(yes)
+    return max(np.split(places, np.flatnonzero(np.diff(places) > 1) + 1), key=len)
+
+
+def _around_hand(example: Example, hand: Point, random: np.random.Generator) -> Box:
+    half = measure_shoulders(example.shoulders, WIDE_PX) * random.uniform(0.12, 0.3, 2)
+    return np.asarray(np.concatenate([hand - half, hand + half]), np.float32)
 
 
 def _somewhere(random: np.random.Generator) -> Box:

@@ -129,8 +129,9 @@ def train(network: TorsoNetwork, course: Course, tell: Callable[[int, float], No
     losses: list[float] = []
     for step, lessons in enumerate(draw_lessons(course)):
         crops = _tensor([lesson.crop for lesson in lessons])
-        whole, cells = network(crops.to(device, memory_format=torch.channels_last))
-        loss = measure_loss(whole, cells, lessons)
+        with torch.autocast(device.type, torch.bfloat16, enabled=_is_half_faster(device)):
+            whole, cells = network(crops.to(device, memory_format=torch.channels_last))
+        loss = measure_loss(whole.float(), cells.float(), lessons)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -180,6 +181,11 @@ def measure_loss(whole: Tensor, cells: Tensor, lessons: Sequence[Lesson]) -> Ten
     return by_crop.sum() / told.sum().clamp(min=1) + CELL_GAIN * by_cell.sum() / (sure * (1 + 9 * places)).sum().clamp(
         min=1
     )
+
+
+def _is_half_faster(device: torch.device) -> bool:
+    """Half precision takes 60 % of the time where the processor multiplies it itself; elsewhere it only costs."""
+    return device.type == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def predict(network: TorsoNetwork, crops: Sequence[Rgb]) -> Floats:
