@@ -19,7 +19,7 @@ import orjson
 
 from tests.bench.eyes_blur import measure_blur
 from tests.bench.eyes_clips import measure_clips
-from tests.bench.eyes_speed import measure_memory, measure_speed
+from tests.bench.eyes_speed import measure_alone, measure_speed
 from tests.bench.eyes_stills import look_at, measure_stills, read_stills
 from vision.heads import default_heads
 from vision.looking import Eyes
@@ -80,8 +80,7 @@ def main() -> None:
         rows += measure_live(eyes, given.data)
     with closing(Eyes(MediapipeFaces(), default_heads())) as eyes:
         clips = measure_clips(eyes, given.data)
-    speed = measure_speed(given.data / PARKED, given.frames)
-    speed |= {"worker_rss_mb": measure_memory(given.data / PARKED)}
+    speed = measure_alone(given.data / PARKED, given.frames)
     blur = measure_blur(given.data)
     awake, found = clips["false_microsleeps_awake"], blur["share"]
     figures = {

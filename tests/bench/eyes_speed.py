@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import orjson
 import psutil
 from PIL import Image
 
@@ -72,8 +73,8 @@ def _measure(jpegs: Sequence[bytes]) -> dict[str, object]:
             eyes.look(pictures, due=due[chunk])
 
     run()  # loads everything
-    calls = _record_calls(faces, heads, run)
-    rounds = [(_cpu_s(run), _bare(jpegs, calls)) for _ in range(ROUNDS)]  # what else runs meets both
+    calls = _record_calls(heads, run)
+    rounds = [(_cpu_s(run), _bare(jpegs, faces, calls)) for _ in range(ROUNDS)]  # what else runs meets both
     eyes.close()
     best = min(whole for whole, _ in rounds)
     bare = {name: 1000 * min(one[name] for _, one in rounds) / len(jpegs) for name in rounds[0][1]}
@@ -90,50 +91,48 @@ def _measure(jpegs: Sequence[bytes]) -> dict[str, object]:
 
 
 class _Recorder:
-    """Stands before a model and keeps what it is asked."""
+    """Stands before a network and keeps what it is asked."""
 
-    def __init__(self, model: Any, method: str) -> None:
-        self.model, self.asked = model, list[tuple[Any, ...]]()
-        self._method = getattr(model, method)
-        setattr(self, method, self._ask)
+    def __init__(self, network: Any) -> None:
+        self.network, self.asked = network, list[Mapping[str, Any]]()
 
-    def ask_again(self) -> None:
-        for asked in self.asked:  # keeps nothing: answers that pile up would be paid for in fresh memory
-            self._method(*asked)
-
-    def _ask(self, *asked: Any) -> Any:
-        self.asked.append(asked)
-        return self._method(*asked)
+    def run(self, outputs: None, inputs: Mapping[str, Any]) -> Any:
+        self.asked.append(inputs)
+        return self.network.run(outputs, inputs)
 
 
-def _record_calls(faces: MediapipeFaces, heads: Sequence[Head], run: Callable[[], None]) -> dict[str, _Recorder]:
-    """Each model with what one run of the pipeline asks it."""
+def _record_calls(heads: Sequence[Head], run: Callable[[], None]) -> dict[str, _Recorder]:
+    """Each network with what one run of the pipeline asks it."""
     recorders = {}
-    for name, holder, attribute, method in _models(faces, heads):
-        recorders[name] = _Recorder(getattr(holder, attribute), method)
+    for name, holder, attribute in _networks(heads):
+        recorders[name] = _Recorder(getattr(holder, attribute))
         holder.__dict__[attribute] = recorders[name]
     run()
-    for name, holder, attribute, _ in _models(faces, heads):
-        holder.__dict__[attribute] = recorders[name].model
+    for name, holder, attribute in _networks(heads):
+        holder.__dict__[attribute] = recorders[name].network
     return recorders
 
 
-def _models(faces: MediapipeFaces, heads: Sequence[Head]) -> Iterator[tuple[str, object, str, str]]:
-    """Name, where it is held, and how it is asked."""
-    yield "face mesh", faces, "_mesh", "process"
-    yield "face search", faces._second, "_detector", "process"
+def _networks(heads: Sequence[Head]) -> Iterator[tuple[str, object, str]]:
+    """Name, and where it is held."""
     for head in heads:
         if isinstance(head, EyeStates):
-            yield "eye state", head, "_session", "run"
+            yield "eye state", head, "_session"
         if isinstance(head, Torsos):
-            yield "body pose", head._bodies, "_network", "run"
-            yield "torso", head._opened[COLOUR], "network", "run"
+            yield "body pose", head._bodies, "_network"
+            yield "torso", head._opened[COLOUR], "network"
 
 
-def _bare(jpegs: Sequence[bytes], calls: Mapping[str, _Recorder]) -> dict[str, float]:
-    """Seconds of Pillow's decoder and of each model alone, asked what the pipeline asks it."""
-    decoding = {"decode": _cpu_s(lambda: _exhaust(map(_decode, jpegs)))}
-    return decoding | {name: _cpu_s(one.ask_again) for name, one in calls.items()}
+def _bare(jpegs: Sequence[bytes], faces: MediapipeFaces, calls: Mapping[str, _Recorder]) -> dict[str, float]:
+    """Seconds of Pillow's decoder, mediapipe's mesh and the networks alone, each with what the pipeline asks it."""
+    pictures = [_decode(jpeg) for jpeg in jpegs]
+    found = {
+        "decode": _cpu_s(lambda: _exhaust(map(_decode, jpegs))),
+        "face mesh": _cpu_s(lambda: _exhaust(map(faces._mesh.process, pictures))),
+    }
+    for name, one in calls.items():
+        found[name] = _cpu_s(lambda one=one: _exhaust(one.network.run(None, asked) for asked in one.asked))
+    return found
 
 
 def _decode(jpeg: bytes) -> Rgb:
@@ -141,7 +140,7 @@ def _decode(jpeg: bytes) -> Rgb:
 
 
 def _exhaust(results: Iterable[object]) -> None:
-    """Keeps nothing."""
+    """Keeps nothing: answers that pile up would be paid for in fresh memory."""
     deque(results, maxlen=0)
 
 
@@ -169,18 +168,24 @@ def _cpu_s(run: Callable[[], object]) -> float:
     return time.process_time() - begun
 
 
-# --- memory -------------------------------------------------------------------------------------------------
+# --- in a process of its own ---------------------------------------------------------------------------------
 
 
-def measure_memory(folder: Path, count: int = 200) -> float:
-    """Megabytes of a fresh process whose VisionStep has looked at so many frames."""
-    command = [sys.executable, "-m", "tests.bench.eyes_speed", str(folder), str(count)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(answer.stdout.split()[-1])
+def measure_alone(folder: Path, frames: int, remembered: int = 200) -> dict[str, object]:
+    """Speed and memory, each in a fresh process as a worker's is: after the rest of the bench both are worse."""
+    command = [sys.executable, "-m", "tests.bench.eyes_speed", str(folder)]
+    speed, memory = (
+        subprocess.run([*command, str(count), what], check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        for count, what in ((frames, "speed"), (remembered, "memory"))
+    )
+    return {**orjson.loads(speed), "worker_rss_mb": float(memory)}
 
 
 def main() -> None:
     folder, count = Path(sys.argv[1]), int(sys.argv[2])
+    if sys.argv[3] == "speed":
+        print(orjson.dumps(measure_speed(folder, count)).decode())
+        return
     step = VisionStep(MediapipeFaces(), MOST_PIXELS, default_heads())
     jpegs = read_jpegs(folder, count)
     deliveries = [_delivery(i, jpeg) for i, jpeg in enumerate(jpegs)]
