@@ -32,14 +32,8 @@ MOST_SHARED = 0.7
 LEAST_POINT = 0.5
 """A key point below is not there."""
 
-NOSE, EYES, EARS, SHOULDERS, ELBOWS, WRISTS = (
-    0,
-    (1, 2),
-    (3, 4),
-    (5, 6),
-    (7, 8),
-    (9, 10),
-)  # COCO's order; left of the person first
+NOSE, EYES, EARS = 0, (1, 2), (3, 4)  # COCO's order; left of the person first
+SHOULDERS, ELBOWS, WRISTS = (5, 6), (7, 8), (9, 10)
 
 _GREY = 114  # what the network was trained to see beside a picture
 

@@ -55,10 +55,11 @@ def read_index(path: Path, files: Sequence[Path]) -> list[int]:
         raise ValueError(f"it has no column {', '.join(wanted)}")
     known = {_key(row[name]): _read_time(row, name, time) for row in rows if row[name]}
     find = _finder(known, files)
-    missing = [file.as_posix() for file in files if find(file) is None]
-    if missing:
-        raise ValueError(f"it does not name {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
-    times = [at_us for file in files if (at_us := find(file)) is not None]
+    found = [find(file) for file in files]
+    times = [at_us for at_us in found if at_us is not None]
+    if missing := len(files) - len(times):
+        first = files[found.index(None)].as_posix()
+        raise ValueError(f"it does not name {first}" + (f" and {missing - 1} more" if missing > 1 else ""))
     if len(set(times)) < len(times):
         raise ValueError("it gives one time to several pictures")
     return times
@@ -91,9 +92,9 @@ def _read_time(row: Mapping[str, str], name: str, time: str) -> int:
 
 def _finder(known: Mapping[str, int], files: Sequence[Path]) -> Callable[[Path], int | None]:
     """By the whole path, or by the name alone where that is not ambiguous, on either side."""
-    short = Counter(key.rpartition("/")[2] for key in known)
-    stems = Counter(file.stem for file in files)
-    by_name = {key.rpartition("/")[2]: at_us for key, at_us in known.items() if short[key.rpartition("/")[2]] == 1}
+    named = [(key.rpartition("/")[2], at_us) for key, at_us in known.items()]
+    short, stems = Counter(name for name, _ in named), Counter(file.stem for file in files)
+    by_name = {name: at_us for name, at_us in named if short[name] == 1}
 
     def find(file: Path) -> int | None:
         whole = known.get(_key(file.as_posix()))

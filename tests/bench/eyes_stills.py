@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from vision.core.signals import BELT_WORN, LIGHT, PHONE, SMOKING
@@ -15,6 +14,7 @@ from vision.frames import Picture, decode_any_picture
 from vision.looking import Eyes
 from vision.training.folds import measure_auc, measure_interval
 from vision.training.tables import read_table
+from vision.training.torso_augment import to_grey
 from vision.training.torso_packs import is_kept_person, read_parked
 
 HERE = Path(__file__).parent
@@ -52,7 +52,7 @@ def look_at(eyes: Eyes, stills: Sequence[Still], grey: bool = False) -> Iterator
     for still in stills:
         picture = decode_any_picture(still.path.read_bytes())
         if grey:
-            picture = Picture(np.repeat(cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2))
+            picture = Picture(to_grey(picture.rgb))
         (look,) = eyes.look([picture])
         dark = ("dark",) if look.signals[LIGHT] < DARK_LIGHT else ()
         small = ("small face",) if look.box and look.box.right - look.box.left < SMALL_FACE else ()

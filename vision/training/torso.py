@@ -17,14 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from vision.torso import INFRARED, join_looks, let_compete
 from vision.torso_crops import GLANCE, STUDY, Views
 from vision.training.start import fetch_start
-from vision.training.torso_augment import closer, plain
+from vision.training.torso_augment import closer, plain, to_grey
 from vision.training.torso_card import write_card
 from vision.training.torso_data import Example, read_examples
 from vision.training.torso_export import export
@@ -97,7 +96,7 @@ def _train_late(seen: Sequence[Example], start: Path, out: Path, name: str) -> T
 
 
 def _greyed(example: Example) -> Example:
-    return replace(example, crop=np.repeat(cv2.cvtColor(example.crop, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2))
+    return replace(example, crop=to_grey(example.crop))
 
 
 def _read(path: Path) -> Weights:

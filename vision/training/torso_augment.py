@@ -75,6 +75,10 @@ def closer(example: Example, view: View) -> Rgb:
     return _see(example, example.mouth, WIDE_PX / WIDE_SHARE * CLOSE_SIDE, view)
 
 
+def to_grey(rgb: Rgb) -> Rgb:
+    return np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+
+
 def _see(example: Example, middle: Maps, side: float, view: View) -> Rgb:
     left, top = (middle - side / 2).tolist()
     crop = cut_torso(example.crop, place_view(Square(left, top, side, side / SIDE_IN_SHOULDERS), view))
@@ -178,7 +182,7 @@ def _cover(scene: Scene, random: np.random.Generator) -> None:
 def _paste(scene: Scene, patch: Patch, random: np.random.Generator) -> None:
     if patch.grey and not scene.grey:  # it would give itself away
         return
-    rgb = _to_grey(patch.rgb) if scene.grey else patch.rgb
+    rgb = to_grey(patch.rgb) if scene.grey else patch.rgb
     scene.crop, box = paste(scene.crop, replace(patch, rgb=rgb), scene.mouth, scene.wide, random, scene.content)
     if patch.phone:
         scene.put(PHONE, _fill(box))
@@ -254,7 +258,7 @@ def _matrix(random: np.random.Generator, mouth: Maps | None) -> npt.NDArray[np.f
 def _spoil(crop: Rgb, random: np.random.Generator, grey: bool) -> Rgb:
     """As cheap, old, night and infrared cameras do."""
     if grey or random.random() < GREY_SHARE:
-        crop = _to_grey(crop) if grey else _to_infrared(crop, random)
+        crop = to_grey(crop) if grey else _to_infrared(crop, random)
         crop = _vignette(crop, random) if random.random() < 0.4 else crop
     crop = _light(crop, random)
     if random.random() < 0.3:
@@ -262,10 +266,6 @@ def _spoil(crop: Rgb, random: np.random.Generator, grey: bool) -> Rgb:
     if random.random() < 0.3:
         crop = _coarsen(crop, random)
     return np.ascontiguousarray(crop)
-
-
-def _to_grey(rgb: Rgb) -> Rgb:
-    return np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 
 
 def _to_infrared(rgb: Rgb, random: np.random.Generator) -> Rgb:

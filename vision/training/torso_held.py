@@ -78,7 +78,7 @@ def paste(
         content: where there is a picture, and no bar beside it.
     """
     side = random.choice([-1.0, 1.0])
-    place = _choose_place(patch, mouth, wide, side, random)
+    place = _place_patch(patch, mouth, wide, side, random)
     size = wide * patch.shoulders * np.exp(random.normal(0, 0.15))
     scale = size / patch.rgb.shape[1]
     middle = np.array(patch.rgb.shape[1::-1]) / 2
@@ -101,7 +101,7 @@ def choose_place(mouth: Point, wide: float, random: np.random.Generator) -> Poin
     return np.asarray(mouth + np.array([aside, below]), np.float32)
 
 
-def _choose_place(patch: Patch, mouth: Point, wide: float, side: float, random: np.random.Generator) -> Point:
+def _place_patch(patch: Patch, mouth: Point, wide: float, side: float, random: np.random.Generator) -> Point:
     """Where it was on the other person, or anywhere that a hand holds something."""
     if patch.offset is None or random.random() >= KEPT_SHARE:
         return choose_place(mouth, wide, random)
