@@ -58,22 +58,22 @@ DEEDS = (
 )
 PAUSE_S = (0.2, 1.5)
 EXPELLED_S = 12.0  # more than a consumer's session: the broker gives its lanes away, and it wakes as a zombie
-SLICE_S, SLICE, BURST = 0.6, 10, 500  # two minutes of traffic: more than the trouble takes; what is left comes at once
+SLICE_S, SLICE, BURST = 0.6, 6, 500  # over three minutes of traffic; the trouble takes one, and the rest comes at once
 FOLDED_S = 0.15  # of work on a burst: then a process has polled some of it
 STARTED = " at work on "
 SEEN_S = 90.0  # to see a process do what it must do again and again
+# What every batch of a room writes past the fence, and none of the rooms that are frozen then: the test can lock it.
+HELD_UP_AT = {"scoring": "vehicle_state", "recorder": "position"}
 DONE_S = 120.0
 
-# Transactions of a process: all, and those that are past the fence and have begun to write.
+# Transactions of a process: all, and those that wait for another.
 OPEN = text("""
     SELECT count(*) FROM pg_stat_activity WHERE client_port = ANY(:ports) AND xact_start IS NOT NULL
 """)
-WRITING = text("""
-    SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE client_port = ANY(:ports) AND datname = current_database() AND granted AND mode = 'RowExclusiveLock'
-    AND relation = ANY(CAST('{stream_count, vehicle_state, position, observation, trip}' AS regclass[]))
+HELD_UP = text("""
+    SELECT count(*) FROM pg_stat_activity WHERE client_port = ANY(:ports) AND :by = ANY(pg_blocking_pids(pid))
 """)
-# Those that wait for one of them: of somebody who took a lane over.
+# Those of somebody who took a lane over that wait for one of the process.
 WAITING = text("""
     SELECT count(*) FROM pg_stat_activity AS waiting, unnest(pg_blocking_pids(waiting.pid)) AS blocking
     JOIN pg_stat_activity AS frozen ON frozen.pid = blocking
@@ -221,7 +221,7 @@ def make_trouble(rooms: Sequence[Process], rng: random.Random, database: Engine,
         time.sleep(rng.uniform(*PAUSE_S))
         room = rng.choice([room for room in rooms if room.name == f"run {name}"])
         if "writing" in deed:
-            freeze_while_writing(room, database)
+            freeze_while_writing(room, database, HELD_UP_AT[name])
         if deed == "freeze folding":
             sender.burst(BURST)
             freeze_while_folding(room, database)
@@ -233,36 +233,36 @@ def make_trouble(rooms: Sequence[Process], rng: random.Random, database: Engine,
             room.restart(signal.SIGTERM if deed == "send away" else signal.SIGKILL)
 
 
-def freeze_while_writing(room: Process, database: Engine) -> None:
-    """In the middle of a transaction: it is found there by stopping it again and again."""
-    freeze_while(room, lambda: seen(database, WRITING, room), f"{room.name} was not seen writing")
+def freeze_while_writing(room: Process, database: Engine, table: str) -> None:
+    """In the middle of a transaction, past the fence: at a table that is locked until it stands there."""
+    with database.begin() as ours:
+        ours.execute(text(f"LOCK TABLE {table} IN SHARE MODE"))
+        by = ours.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        wait_until(lambda: seen(database, HELD_UP, room, by=by), f"{room.name} was not seen writing {table}")
+        room.freeze()
+    room.check()
+    assert seen(database, OPEN, room), f"{room.name} has left its transaction"
 
 
 def freeze_while_folding(room: Process, database: Engine) -> None:
-    """After it has polled, and before it opens its transaction (most probably: nobody can look inside)."""
+    """After it has polled, and before it opens its transaction (most probably: nobody can look inside): it is found
+    there by stopping it again and again."""
     begun_s = room.cpu_s()
-    freeze_while(
-        room,
-        lambda: room.cpu_s() - begun_s > FOLDED_S and not seen(database, OPEN, room),
-        f"{room.name} was not seen folding",
-    )
 
-
-def freeze_while(room: Process, caught: Callable[[], bool], complaint: str) -> None:
     def try_once() -> bool:
         room.check()
         room.freeze()
-        if caught():
+        if room.cpu_s() - begun_s > FOLDED_S and not seen(database, OPEN, room):
             return True
         room.thaw()
         return False
 
-    wait_until(try_once, complaint)
+    wait_until(try_once, f"{room.name} was not seen folding")
 
 
 def thaw_when_overtaken(room: Process, since: float, database: Engine) -> None:
     """When its lanes are others': they wait for its transaction, or have gone on without it."""
-    writing = seen(database, WRITING, room)
+    writing = seen(database, OPEN, room)
     wait_until(
         lambda: seen(database, WAITING, room) if writing else time.monotonic() - since > EXPELLED_S,
         "its lanes were not taken over",
@@ -277,9 +277,9 @@ def wait_until(happened: Callable[[], bool], complaint: str) -> None:
         time.sleep(0.02)
 
 
-def seen(database: Engine, query: TextClause, room: Process) -> bool:
+def seen(database: Engine, query: TextClause, room: Process, **others: int) -> bool:
     with database.connect() as connection:
-        return bool(connection.execute(query, {"ports": room.ports()}).scalar_one())
+        return bool(connection.execute(query, {"ports": room.ports(), **others}).scalar_one())
 
 
 # --- what must come of it ---------------------------------------------------------------------------------
