@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -80,25 +81,28 @@ def can_be_judged(picture: Picture, face: Face, pose: Pose | None) -> bool:
         return False
     near = max(face.left_eye, face.right_eye, key=eye_width_px)
     skin = _skin_brightness(picture.grey, face.mesh, max(int(eye_width_px(near) / 6), 1))
-    return float(_median(cut_eye(picture.grey, near).reshape(1, -1))[0]) >= DARK * skin
+    return _median(cut_eye(picture.grey, near)) >= DARK * skin
 
 
 def _skin_brightness(grey: npt.NDArray[np.uint8], mesh: Mesh, reach: int) -> float:
     """Median of the medians of small squares, each moved into the picture where it reaches out of it."""
-    around = np.arange(-reach, reach + 1)
-    xs, ys = (
-        np.clip(np.clip(mesh[_SKIN, axis].astype(np.int64), reach, side - reach - 1)[:, None] + around, 0, side - 1)
-        for axis, side in enumerate(grey.shape[::-1])
+    height, width = grey.shape
+    squares = (
+        grey[_around(y, reach, height), _around(x, reach, width)] for x, y in mesh[_SKIN, :2].astype(np.int64).tolist()
     )
-    squares = grey[ys[:, :, None], xs[:, None, :]].reshape(len(_SKIN), -1)
-    return float(_median(_median(squares)[None])[0])
+    return median(map(_median, squares))
 
 
-def _median(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Of each row, as ``np.median`` in a third of its time: there are three for every face."""
-    low, high = (rows.shape[1] - 1) // 2, rows.shape[1] // 2
-    ordered = np.partition(rows, (low, high), axis=1)
-    return np.asarray((ordered[:, low].astype(np.float64) + ordered[:, high]) / 2, np.float64)
+def _around(middle: int, reach: int, end: int) -> slice:
+    start = max(min(middle, end - reach - 1) - reach, 0)
+    return slice(start, min(start + 2 * reach + 1, end))
+
+
+def _median(pixels: npt.NDArray[np.uint8]) -> float:
+    """As ``np.median``, in a third of its time: there are five for every face."""
+    low, high = (pixels.size - 1) // 2, pixels.size // 2
+    ordered = np.partition(pixels, (low, high), axis=None)
+    return (int(ordered[low]) + int(ordered[high])) / 2
 
 
 def _cut_both(picture: Picture, face: Face) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

@@ -17,8 +17,12 @@ from vision.frames import Picture
 from vision.models import Face, FaceModel, Head
 
 CHUNK = 16
-"""Pictures decoded and looked at together. 640×480 takes 0.9 MB, so a batch of 500 would take half a gigabyte."""
+"""Pictures decoded and looked at together where somebody waits for what is said of them."""
 
+MOST_AT_ONCE = 64
+MOST_PIXELS_AT_ONCE = MOST_AT_ONCE * 640 * 480
+"""Where nobody does: 80 MB, with their grey. Each model finds the caches full of the one before: beside the bare models
+16 of 640×480 at once take 1.24 times as long, 32 take 1.20 times and 64 take 1.17 times."""
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -87,7 +91,7 @@ def make_glance(time_us: int, speed_mps: float | None, look: Look, belt_switch: 
 
 
 def hash_picture(picture: Picture) -> int | None:
-    """Of every eighth pixel: a live camera's noise changes it with every frame, a camera that hangs does not. None
-    for a picture of one colour, which is the same each time by itself."""
-    pixels = np.ascontiguousarray(picture.rgb[::8, ::8])
+    """Of every eighth pixel's grey: a live camera's noise changes it with every frame, a camera that hangs does not.
+    None where all are alike, as they are each time in a picture of one colour."""
+    pixels = np.ascontiguousarray(picture.grey[::8, ::8])
     return None if pixels.min() == pixels.max() else zlib.crc32(pixels.data)

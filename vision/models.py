@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +21,12 @@ from vision.core.seat import Box, choose_driver
 from vision.frames import Picture, Rgb
 from vision.second_look import SecondLook
 
+if TYPE_CHECKING:
+    from vision.face_mesh import QuickFaceMesh
+
 _LEFT_EYE = [33, 160, 158, 133, 153, 144]  # of the 478 points: outer corner, two above, inner corner, two below
 _RIGHT_EYE = [362, 385, 387, 263, 373, 380]
 _MOST_FACES = 2  # the driver and one passenger
-_POINT = np.dtype([("start", "S3"), ("x", "<f4"), ("y_tag", "u1"), ("y", "<f4"), ("z_tag", "u1"), ("z", "<f4")])
-"""A landmark as protobuf writes it where it has x, y and z and nothing else."""
-_TAGS = {"start": b"\x0a\x0f\x0d", "y_tag": 0x15, "z_tag": 0x1D}  # field 1 of 15 bytes, in it 1; 2; 3
-
 
 Mesh = npt.NDArray[np.float32]
 """(478, 3) pixels: x right, y down, z away from the camera on about the scale of x, 0 at the head's middle. The points'
@@ -106,14 +105,15 @@ class MediapipeFaces:
         return []
 
     def _meshes(self, rgb: Rgb) -> list[Mesh]:
-        found = self._mesh.process(np.ascontiguousarray(rgb)).multi_face_landmarks or ()
-        return [_mesh_points(landmarks, rgb) for landmarks in found]
+        height, width = rgb.shape[:2]
+        side = np.array((width, height, width), np.float32)
+        return [landmarks * side for landmarks in self._mesh.find(np.ascontiguousarray(rgb))]
 
     @cached_property
-    def _mesh(self) -> Any:
-        from mediapipe.python.solutions.face_mesh import FaceMesh
+    def _mesh(self) -> QuickFaceMesh:
+        from vision.face_mesh import QuickFaceMesh
 
-        return FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=_MOST_FACES)
+        return QuickFaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=_MOST_FACES)
 
 
 class ScriptedFaces:
@@ -155,22 +155,6 @@ def _driver(meshes: Sequence[Mesh], picture: Picture) -> Face | None:
     others = tuple(box for i, box in enumerate(boxes) if i != place)
     left, right = (meshes[place][eye, :2].astype(np.float64) for eye in (_LEFT_EYE, _RIGHT_EYE))
     return Face(boxes[place], left, right, meshes[place], others)
-
-
-def _mesh_points(landmarks: Any, rgb: Rgb) -> Mesh:
-    height, width = rgb.shape[:2]
-    return np.asarray(read_landmarks(landmarks) * (width, height, width), np.float32)
-
-
-def read_landmarks(landmarks: Any) -> npt.NDArray[np.float32]:
-    """(n, 3) of a ``NormalizedLandmarkList``, read from its wire format: 478 objects in Python take twenty times
-    as long."""
-    packed = np.frombuffer(landmarks.SerializePartialToString(), np.uint8)
-    if packed.size == len(landmarks.landmark) * _POINT.itemsize:
-        rows = packed.view(_POINT)
-        if all((rows[name] == tag).all() for name, tag in _TAGS.items()):
-            return np.column_stack([rows["x"], rows["y"], rows["z"]])
-    return np.array([(point.x, point.y, point.z) for point in landmarks.landmark], np.float32)
 
 
 def _box(mesh: Mesh, picture: Picture) -> Box:

@@ -23,6 +23,6 @@ def open_network(weights: str) -> Any:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def lay_planes(rgb: Rgb) -> npt.NDArray[np.float32]:
+def lay_planes(rgb: Rgb, out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
     """(height, width, 3) to (3, height, width), 0..1. Split as bytes: a quarter of what is moved."""
-    return np.divide(np.array(cv2.split(rgb)), 255, dtype=np.float32)
+    return np.divide(np.array(cv2.split(rgb)), 255, out=out, dtype=np.float32)

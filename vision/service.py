@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -42,7 +42,7 @@ from vision.evidence import Stills
 from vision.frames import Picture, UnusableFrame, decode_picture
 from vision.heads import default_heads
 from vision.lag import SKIPPED, Lag
-from vision.looking import CHUNK, Eyes, Look, make_glance
+from vision.looking import MOST_AT_ONCE, MOST_PIXELS_AT_ONCE, Eyes, Look, make_glance
 from vision.models import FaceModel, Head, MediapipeFaces
 from vision.observed import expand
 from vision.spots import FaceSpots, ScriptedSpots, Spots
@@ -66,6 +66,10 @@ UNSEEN = Look(face_found=False, aspect_ratio=None)
 class Unusable:
     reason: str
     detail: str
+
+
+Decoded = tuple[Delivery, int, Picture | Unusable]
+"""A delivery, its place among all, and its picture."""
 
 
 class VisionStep:
@@ -101,10 +105,9 @@ class VisionStep:
         prepared = [self._skip_if_old(delivery) for delivery in deliveries]
         wanted = [i for i, delivery in enumerate(prepared) if _is_drivers(delivery) and delivery.prepared is None]
         before: dict[str, int] = {}
-        for start in range(0, len(wanted), CHUNK):
-            places = wanted[start : start + CHUNK]
-            for place, seen in zip(places, self._see([prepared[i] for i in places], before), strict=True):
-                prepared[place] = replace(prepared[place], prepared=seen)
+        for part in _part((prepared[i], i, self._decode(_frame(prepared[i]))) for i in wanted):
+            for (delivery, place, _), seen in zip(part, self._see(part, before), strict=True):
+                prepared[place] = replace(delivery, prepared=seen)
         return prepared
 
     def fold(
@@ -132,10 +135,9 @@ class VisionStep:
     def _is_open(self, state: DriverState) -> bool:
         return has_open_event(state, self._rules)
 
-    def _see(self, deliveries: Sequence[Delivery], before: dict[str, int]) -> Iterable[Look | Unusable]:
+    def _see(self, part: Sequence[Decoded], before: dict[str, int]) -> Iterable[Look | Unusable]:
         """``before`` is kept up to date: the time of each vehicle's picture before, in order of the stream."""
-        decoded = [self._decode(_frame(delivery)) for delivery in deliveries]
-        readable = [(d, p) for d, p in zip(deliveries, decoded, strict=True) if isinstance(p, Picture)]
+        readable = [(delivery, picture) for delivery, _, picture in part if isinstance(picture, Picture)]
         due = []
         for delivery, _ in readable:
             time_us = _frame(delivery).time_us
@@ -143,13 +145,27 @@ class VisionStep:
             if not delivery.late:
                 before[delivery.vehicle_id] = time_us
         looks = iter(self._eyes.look([picture for _, picture in readable], due=due))
-        return [next(looks) if isinstance(picture, Picture) else picture for picture in decoded]
+        return [next(looks) if isinstance(picture, Picture) else picture for *_, picture in part]
 
     def _decode(self, frame: Frame) -> Picture | Unusable:
         try:
             return decode_picture(frame.jpeg, self._max_pixels)
         except UnusableFrame as error:
             return Unusable(error.reason, error.detail)
+
+
+def _part(decoded: Iterable[Decoded]) -> Iterator[list[Decoded]]:
+    """Parts that are looked at at once. No picture is decoded before its part is due."""
+    part: list[Decoded] = []
+    pixels = 0
+    for one in decoded:
+        part.append(one)
+        pixels += one[2].rgb.size // 3 if isinstance(one[2], Picture) else 0
+        if len(part) == MOST_AT_ONCE or pixels >= MOST_PIXELS_AT_ONCE:
+            yield part
+            part, pixels = [], 0
+    if part:
+        yield part
 
 
 class _Notes:

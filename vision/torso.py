@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +23,7 @@ from vision.frames import Picture, Rgb
 from vision.models import Face
 from vision.networks import lay_planes, open_network
 from vision.torso_crops import (
+    CROP_PX,
     GLANCE,
     Square,
     View,
@@ -53,18 +55,6 @@ COLOURED, MOST_COLOURED = 16, 0.03
 recorders print into it. Of 150 infrared pictures none has, of 300 from colour cameras .04 at least."""
 
 Floats = npt.NDArray[np.float32]
-Box = tuple[float, float, float, float]
-"""left, top, right, bottom"""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Torso:
-    """What one picture shows. ``boxes`` are where things were seen, by kind, in pixels of the picture."""
-
-    body: Body
-    chest_share: float
-    probabilities: Mapping[str, float]
-    boxes: Mapping[str, Box]
 
 
 class Torsos:
@@ -79,30 +69,26 @@ class Torsos:
 
     def measure(self, pictures: Sequence[Picture], _faces: Sequence[Face | None]) -> Sequence[Mapping[str, float]]:
         """Faces are not asked for: people are found by their bodies. Empty where nobody is found."""
-        return [torso.probabilities if torso else {} for torso in self.look(pictures)]
-
-    def look(self, pictures: Sequence[Picture]) -> list[Torso | None]:
-        """The same with the places where something was seen, for overlays."""
         found = [self._bodies.find_driver(picture) for picture in pictures]
-        return [self._look(picture, body) if body else None for picture, body in zip(pictures, found, strict=True)]
+        return [self._look(picture.rgb, body) if body else {} for picture, body in zip(pictures, found, strict=True)]
 
     def close(self) -> None:
         self._bodies.close()
         self._opened.clear()
 
-    def _look(self, picture: Picture, body: Body) -> Torso:
+    def _look(self, rgb: Rgb, body: Body) -> Mapping[str, float]:
         """One picture after the other: a batch gains nothing on one core and takes its memory."""
-        square = place_square(body, *_size(picture))
-        trained = self._open(INFRARED if is_infrared(picture.rgb) else COLOUR)
-        logits, cells = _run(trained, picture.rgb, square, self._views.wide)
+        height, width = rgb.shape[:2]
+        square = place_square(body, width, height)
+        trained = self._open(INFRARED if is_infrared(rgb) else COLOUR)
+        logits = _run(trained, rgb, square, self._views.wide)
         if close := place_close(body, square):
-            logits = join_looks(logits, _run(trained, picture.rgb, close, self._views.close)[0])
+            logits = join_looks(logits, _run(trained, rgb, close, self._views.close))
         probabilities = trained.calibration.apply(let_compete(logits))
         named = dict(zip(SIGNALS, map(float, probabilities), strict=True))
-        share = torso_share(body, picture.rgb.shape[0])
-        if share < trained.calibration.least_chest_share:
+        if torso_share(body, square.shoulders_px, height) < trained.calibration.least_chest_share:
             del named[BELT_WORN]
-        return Torso(body, share, named, _find_boxes(cells, place_view(square, self._views.wide[0])))
+        return named
 
     def _open(self, name: str) -> Trained:
         if name not in self._opened:
@@ -132,8 +118,9 @@ class Trained:
 
 def is_infrared(rgb: Rgb) -> bool:
     """Whether a picture has no colours, as those of infrared cameras."""
-    some = rgb[::16, ::16]
-    return float((np.ptp(some, axis=2) > COLOURED).mean()) < MOST_COLOURED
+    red, green, blue = (rgb[::16, ::16, channel] for channel in range(3))
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return bool(np.count_nonzero(spread > COLOURED) < MOST_COLOURED * spread.size)
 
 
 def join_looks(wide: Floats, close: Floats) -> Floats:
@@ -157,27 +144,12 @@ def read_calibration(name: str) -> Calibration:
     return Calibration(slopes, offsets, told["least_chest_share"])
 
 
-def _run(trained: Trained, rgb: Rgb, square: Square, views: Sequence[View]) -> tuple[Floats, Floats]:
-    """Logits, of all views the mean; cells of the first."""
-    cut = cache(lambda place: lay_planes(cut_torso(rgb, place)))  # once for a view and its mirror image
-    crops = [cut(place_view(square, view))[:, :, :: -1 if view.mirrored else 1] for view in views]
-    logits, cells = trained.network.run(None, {"crops": np.stack(crops)})
-    return logits.mean(axis=0), cells[0]
-
-
-def _find_boxes(cells: Floats, square: Square) -> dict[str, Box]:
-    """Around the cells in which each thing is more likely than not; absent where there is none."""
-    px = square.side / cells.shape[-1]
-    found = {}
-    for kind, one in zip(KINDS, cells > 0, strict=True):
-        rows, columns = np.flatnonzero(one.any(axis=1)), np.flatnonzero(one.any(axis=0))
-        if len(rows):
-            left, top = square.left + columns[0] * px, square.top + rows[0] * px
-            right, bottom = square.left + (columns[-1] + 1) * px, square.top + (rows[-1] + 1) * px
-            found[kind] = (float(left), float(top), float(right), float(bottom))
-    return found
-
-
-def _size(picture: Picture) -> tuple[int, int]:
-    height, width = picture.rgb.shape[:2]
-    return width, height
+def _run(trained: Trained, rgb: Rgb, square: Square, views: Sequence[View]) -> Floats:
+    """Logits, of all views the mean."""
+    cut = cache(lambda place: cut_torso(rgb, place))  # once for a view and its mirror image
+    crops = np.empty((len(views), 3, CROP_PX, CROP_PX), np.float32)
+    for planes, view in zip(crops, views, strict=True):
+        crop = cut(place_view(square, view))
+        lay_planes(cv2.flip(crop, 1) if view.mirrored else crop, out=planes)
+    logits, _cells = trained.network.run(None, {"crops": crops})
+    return np.asarray(logits.mean(axis=0), np.float32)

@@ -126,7 +126,7 @@ def find_mouth(body: Body) -> npt.NDArray[np.float32] | None:
     return np.asarray(nose[0] + MOUTH_BELOW_NOSE * (onwards + down) / 2, np.float32)
 
 
-def torso_share(body: Body, height: int) -> float:
+def torso_share(body: Body, shoulders_px: float, height: int) -> float:
     """How much of the chest is in the picture, 0 to 1: from the shoulders down one shoulder width.
 
     A belt cannot be judged where there is none of it.
@@ -135,7 +135,7 @@ def torso_share(body: Body, height: int) -> float:
     if not len(seen):
         return 0.0
     below = height - float(seen[:, 1].mean())
-    return float(np.clip(below / _shoulders_px(body), 0.0, 1.0))
+    return min(max(below / shoulders_px, 0.0), 1.0)
 
 
 def cut_torso(rgb: Rgb, square: Square, px: int = CROP_PX) -> Rgb:

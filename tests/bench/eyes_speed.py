@@ -25,7 +25,7 @@ from infra.runtime.step import Delivery
 from vision.eye_state import EyeStates
 from vision.frames import Picture, Rgb, decode_picture
 from vision.heads import default_heads
-from vision.looking import CHUNK, Eyes
+from vision.looking import MOST_AT_ONCE, Eyes
 from vision.models import Head, MediapipeFaces
 from vision.service import VisionStep
 from vision.torso import COLOUR, Torsos
@@ -65,7 +65,7 @@ def _measure(jpegs: Sequence[bytes]) -> dict[str, object]:
     heads, faces = default_heads(), MediapipeFaces()
     eyes = Eyes(faces, heads)
     due = [i % SELDOM == 0 for i in range(len(jpegs))]
-    chunks = [slice(i, i + CHUNK) for i in range(0, len(jpegs), CHUNK)]
+    chunks = [slice(i, i + MOST_AT_ONCE) for i in range(0, len(jpegs), MOST_AT_ONCE)]
 
     def run() -> None:
         for chunk in chunks:

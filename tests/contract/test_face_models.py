@@ -10,7 +10,7 @@ from tests.unit.vision.stories import CLIP, MAX_PIXELS, drawn
 from vision.chatter import without_chatter
 from vision.core.eyes import measure_aspect_ratio
 from vision.frames import Picture, decode_picture
-from vision.models import MediapipeFaces, ScriptedFaces, read_landmarks
+from vision.models import MediapipeFaces, ScriptedFaces
 
 AWAKE, SHUT = "000178.jpg", "000226.jpg"
 EMPTY = Picture(np.zeros((480, 640, 3), np.uint8))
@@ -153,12 +153,26 @@ def test_mesh_takes_a_second_look_at_a_small_face_in_a_wide_picture():
     assert 0.05 < face.box.right - face.box.left < 0.1
 
 
+def test_mesh_finds_what_the_library_itself_finds():
+    mesh = MediapipeFaces()._mesh
+    one = clip_picture(AWAKE).rgb[146:306, 116:276]
+    for rgb, count in ((np.hstack([one, one[:, ::-1]]), 2), (EMPTY.rgb, 0), (np.ascontiguousarray(one), 1)):
+        theirs = mesh.process(rgb).multi_face_landmarks or ()
+        ours = mesh.find(rgb)
+        assert len(theirs) == len(ours) == count
+        for face, points in zip(theirs, ours, strict=True):
+            np.testing.assert_array_equal([(point.x, point.y, point.z) for point in face.landmark], points)
+    mesh.close()
+
+
 @pytest.mark.parametrize("more", [{}, {"visibility": 0.5}])
 def test_landmarks_are_read_as_the_library_itself_gives_them(more):
     """With a field more than the mesh sends they are read one by one."""
     from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmark, NormalizedLandmarkList
 
+    from vision.face_mesh import read_landmarks
+
     points = np.random.default_rng(1).normal(0.5, 0.3, (478, 3)).astype(np.float32)
     points[0] = 0.0
     landmarks = NormalizedLandmarkList(landmark=[NormalizedLandmark(x=x, y=y, z=z, **more) for x, y, z in points])
-    np.testing.assert_array_equal(read_landmarks(landmarks), points)
+    np.testing.assert_array_equal(read_landmarks(landmarks.SerializeToString()), points)

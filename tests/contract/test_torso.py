@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vision.bodies import Bodies
 from vision.core.signals import BELT_WORN
 from vision.frames import Picture, decode_picture
 from vision.torso import COLOUR, INFRARED, SIGNALS, Torsos, join_looks, let_compete
@@ -59,7 +60,7 @@ def test_cameras_in_colour_and_in_infrared_have_a_network_each(pictures):
     barred[:12, :200] = (250, 200, 30)  # what a recorder prints into it
     for rgb, name in ((pictures[0].rgb, COLOUR), (grey, INFRARED), (barred, INFRARED)):
         torsos = Torsos()
-        assert torsos.look([Picture(rgb)])[0] is not None
+        assert torsos.measure([Picture(rgb)], [None]) != [{}]
         assert list(torsos._opened) == [name]
         torsos.close()
 
@@ -69,13 +70,13 @@ def test_seat_without_anybody_has_no_numbers(torsos):
 
 
 def test_chest_out_of_the_picture_says_nothing_of_the_belt(torsos, pictures):
-    (whole,) = torsos.look(pictures[:1])
-    assert whole is not None
-    chin_y = int(whole.body.points[0, 1] + 0.15 * whole.body.points[[5, 6], 1].max())
+    body = Bodies().find_driver(pictures[0])
+    assert body is not None
+    chin_y = int(body.points[0, 1] + 0.15 * body.points[[5, 6], 1].max())
     head = Picture(np.ascontiguousarray(pictures[0].rgb[:chin_y]))
-    (cut,) = torsos.look([head])
-    assert cut is not None
-    assert BELT_WORN not in cut.probabilities
+    whole, cut = torsos.measure([pictures[0], head], [None, None])
+    assert BELT_WORN in whole
+    assert set(SIGNALS) - {BELT_WORN} == set(cut)
 
 
 def test_phones_and_cigarettes_are_told_from_closer_too():

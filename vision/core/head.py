@@ -101,7 +101,7 @@ def measure_pose(points: Points, width_px: int, height_px: int, view_deg: float 
     Returns:
         None where no pose fits, or the face would be turned away from the camera.
     """
-    focal = max(width_px, height_px) / 2 / np.tan(np.radians(view_deg / 2))
+    focal = max(width_px, height_px) / 2 / math.tan(math.radians(view_deg / 2))
     camera = np.array([[focal, 0, width_px / 2], [0, focal, height_px / 2], [0, 0, 1]])
     flat = np.ascontiguousarray(points[SKULL, :2], np.float64)
     if not np.isfinite(flat).all():
@@ -110,8 +110,8 @@ def measure_pose(points: Points, width_px: int, height_px: int, view_deg: float 
     if not found or moved[2, 0] <= 0:
         return None
     rotation = np.asarray(cv2.Rodrigues(turned)[0], np.float64)
-    facing = float(-(rotation @ (0.0, 0.0, -1.0))[2])
-    return Pose(rotation, float(focal / moved[2, 0])) if facing > np.cos(np.radians(FARTHEST_DEG)) else None
+    facing = float(rotation[2, 2])
+    return Pose(rotation, float(focal / moved[2, 0])) if facing > math.cos(math.radians(FARTHEST_DEG)) else None
 
 
 def measure_gaze_deg(points: Floats, pose: Pose) -> tuple[float, float] | None:

@@ -95,11 +95,13 @@ def test_without_shoulders_the_head_says_how_wide_they_are():
     ("nose_y", "share"), [(100.0, 1.0), (HEIGHT - 150 * 0.7 - 75, 0.5), (HEIGHT - 150 * 0.7, 0.0), (HEIGHT - 20.0, 0.0)]
 )
 def test_how_much_of_the_chest_is_in_the_picture(nose_y, share):
-    assert torso_share(body((320.0, nose_y)), HEIGHT) == pytest.approx(share, abs=0.01)
+    whole = body((320.0, nose_y))
+    shoulders_px = place_square(whole, WIDTH, HEIGHT).shoulders_px
+    assert torso_share(whole, shoulders_px, HEIGHT) == pytest.approx(share, abs=0.01)
 
 
 def test_nobody_says_there_is_a_chest_where_no_shoulder_is_seen():
-    assert torso_share(body(shoulders=False), HEIGHT) == 0.0
+    assert torso_share(body(shoulders=False), 100.0, HEIGHT) == 0.0
 
 
 def test_what_lies_outside_of_the_picture_is_grey():

@@ -74,7 +74,7 @@ class Asked:
 def test_every_view_is_the_same_in_training_as_in_service(bare, views):
     torsos, asked = Torsos(views), Asked()
     torsos._opened[COLOUR] = Trained(asked, read_calibration(COLOUR))
-    torsos.look([Picture(read_rgb(CLIP / "000160.jpg"))])
+    torsos.measure([Picture(read_rgb(CLIP / "000160.jpg"))], [None])
     learned = [plain(bare, view) for view in views.wide] + [closer(bare, view) for view in views.close]
     assert len(asked.crops) == len(learned)
     for there, here in zip(asked.crops, learned, strict=True):
