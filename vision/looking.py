@@ -24,6 +24,7 @@ MOST_PIXELS_AT_ONCE = MOST_AT_ONCE * 640 * 480
 """Where nobody does: 80 MB, with their grey. Each model finds the caches full of the one before: beside the bare models
 16 of 640×480 at once take 1.24 times as long, 32 take 1.20 times and 64 take 1.17 times."""
 
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What the models saw on one frame."""

@@ -26,10 +26,10 @@ CLIP_FPS = 2.0
 
 
 @cache
-def drawn(level: int) -> bytes:
+def drawn(level: int, size: tuple[int, int] = (64, 64)) -> bytes:
     """A grey picture: 255 for wide open eyes, 128 for half open, 0 for nobody there."""
     sink = io.BytesIO()
-    Image.new("L", (64, 64), level).save(sink, "JPEG")
+    Image.new("L", size, level).save(sink, "JPEG")
     return sink.getvalue()
 
 

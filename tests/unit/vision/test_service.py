@@ -77,6 +77,20 @@ def test_other_cameras_are_counted_and_not_looked_at():
     assert outputs.counts == {("van", "frames_other_camera"): 1}
 
 
+@pytest.mark.parametrize(("size", "parts"), [((64, 64), [64, 6]), ((1200, 1024), [16, 16, 16, 16, 6])])
+def test_of_large_pictures_fewer_are_held_at_once(size, parts):
+    class Counting(ScriptedFaces):
+        def find_faces(self, pictures):
+            asked.append(len(pictures))
+            return super().find_faces(pictures)
+
+    asked = []
+    step = VisionStep(Counting(), 2_000_000)
+    prepared = step.prepare(deliveries([frame(i, drawn(WIDE, size)) for i in range(70)]))
+    assert asked == parts
+    assert all(isinstance(delivery.prepared, Look) for delivery in prepared)
+
+
 def test_unusable_frame_is_a_dead_letter_without_its_picture_and_stops_nothing():
     step = scripted_step()
     frames = [frame(0, drawn(WIDE)), frame(1, b"GIF89a..."), frame(2, drawn(WIDE)[:100]), frame(3, drawn(WIDE))]
