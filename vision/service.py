@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -68,10 +68,6 @@ class Unusable:
     detail: str
 
 
-Decoded = tuple[Delivery, int, Picture | Unusable]
-"""A delivery, its place among all, and its picture."""
-
-
 class VisionStep:
     """See ``infra.runtime.step.Step``. Stateless apart from its models. Without ``lag`` no frame is skipped."""
 
@@ -105,9 +101,12 @@ class VisionStep:
         prepared = [self._skip_if_old(delivery) for delivery in deliveries]
         wanted = [i for i, delivery in enumerate(prepared) if _is_drivers(delivery) and delivery.prepared is None]
         before: dict[str, int] = {}
-        for part in _part((prepared[i], i, self._decode(_frame(prepared[i]))) for i in wanted):
-            for (delivery, place, _), seen in zip(part, self._see(part, before), strict=True):
-                prepared[place] = replace(delivery, prepared=seen)
+        waiting = iter([prepared[i] for i in wanted])
+        seen: list[Look | Unusable] = []
+        while some := self._see(waiting, before):
+            seen += some
+        for i, one in zip(wanted, seen, strict=True):
+            prepared[i] = replace(prepared[i], prepared=one)
         return prepared
 
     def fold(
@@ -135,9 +134,12 @@ class VisionStep:
     def _is_open(self, state: DriverState) -> bool:
         return has_open_event(state, self._rules)
 
-    def _see(self, part: Sequence[Decoded], before: dict[str, int]) -> Iterable[Look | Unusable]:
-        """``before`` is kept up to date: the time of each vehicle's picture before, in order of the stream."""
-        readable = [(delivery, picture) for delivery, _, picture in part if isinstance(picture, Picture)]
+    def _see(self, waiting: Iterator[Delivery], before: dict[str, int]) -> list[Look | Unusable]:
+        """Of the next deliveries; their pictures are gone before others are decoded. ``before`` is kept up to date:
+        the time of each vehicle's picture before, in order of the stream."""
+        if not (decoded := self._decode_some(waiting)):
+            return []
+        readable = [(delivery, picture) for delivery, picture in decoded if isinstance(picture, Picture)]
         due = []
         for delivery, _ in readable:
             time_us = _frame(delivery).time_us
@@ -145,27 +147,23 @@ class VisionStep:
             if not delivery.late:
                 before[delivery.vehicle_id] = time_us
         looks = iter(self._eyes.look([picture for _, picture in readable], due=due))
-        return [next(looks) if isinstance(picture, Picture) else picture for *_, picture in part]
+        return [next(looks) if isinstance(picture, Picture) else picture for _, picture in decoded]
+
+    def _decode_some(self, waiting: Iterator[Delivery]) -> list[tuple[Delivery, Picture | Unusable]]:
+        """Of as many as are looked at at once."""
+        decoded: list[tuple[Delivery, Picture | Unusable]] = []
+        pixels = 0
+        while len(decoded) < MOST_AT_ONCE and pixels < MOST_PIXELS_AT_ONCE and (delivery := next(waiting, None)):
+            picture = self._decode(_frame(delivery))
+            decoded.append((delivery, picture))
+            pixels += picture.rgb.size // 3 if isinstance(picture, Picture) else 0
+        return decoded
 
     def _decode(self, frame: Frame) -> Picture | Unusable:
         try:
             return decode_picture(frame.jpeg, self._max_pixels)
         except UnusableFrame as error:
             return Unusable(error.reason, error.detail)
-
-
-def _part(decoded: Iterable[Decoded]) -> Iterator[list[Decoded]]:
-    """Parts that are looked at at once. No picture is decoded before its part is due."""
-    part: list[Decoded] = []
-    pixels = 0
-    for one in decoded:
-        part.append(one)
-        pixels += one[2].rgb.size // 3 if isinstance(one[2], Picture) else 0
-        if len(part) == MOST_AT_ONCE or pixels >= MOST_PIXELS_AT_ONCE:
-            yield part
-            part, pixels = [], 0
-    if part:
-        yield part
 
 
 class _Notes:
