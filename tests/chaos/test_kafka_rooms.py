@@ -64,6 +64,7 @@ STARTED = " at work on "
 SEEN_S = 90.0  # to see a process do what it must do again and again
 # What every batch of a room writes past the fence, and none of the rooms that are frozen then: the test can lock it.
 HELD_UP_AT = {"scoring": "vehicle_state", "recorder": "position"}
+LOCKED_S, FREE_S = 2.0, 0.5
 DONE_S = 120.0
 
 # Transactions of a process: all, and those that wait for another.
@@ -234,12 +235,22 @@ def make_trouble(rooms: Sequence[Process], rng: random.Random, database: Engine,
 
 
 def freeze_while_writing(room: Process, database: Engine, table: str) -> None:
-    """In the middle of a transaction, past the fence: at a table that is locked until it stands there."""
-    with database.begin() as ours:
-        ours.execute(text(f"LOCK TABLE {table} IN SHARE MODE"))
-        by = ours.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        wait_until(lambda: seen(database, HELD_UP, room, by=by), f"{room.name} was not seen writing {table}")
-        room.freeze()
+    """In the middle of a transaction, past the fence: at a table that is locked until it stands there. Locked for a
+    while only, again and again: others wait there, too, and who waits joins no group, so that lanes are not given."""
+
+    def try_once() -> bool:
+        time.sleep(FREE_S)
+        with database.begin() as ours:
+            ours.execute(text(f"LOCK TABLE {table} IN SHARE MODE"))
+            by = ours.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            until = time.monotonic() + LOCKED_S
+            while not (held_up := seen(database, HELD_UP, room, by=by)) and time.monotonic() < until:
+                time.sleep(0.02)
+            if held_up:
+                room.freeze()
+        return held_up
+
+    wait_until(try_once, f"{room.name} was not seen writing {table}")
     room.check()
     assert seen(database, OPEN, room), f"{room.name} has left its transaction"
 
